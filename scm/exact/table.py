@@ -1,0 +1,184 @@
+"""`Table`: the numbers of a distribution, with the names and levels of its axes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from scm.errors import InterventionError, ScmError
+from scm.exact.domain import Domain, Event
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Table"]
+
+_ROWS = 16  # shown by repr
+
+
+class Table:
+    r"""A discrete distribution :math:`P(\text{names} \mid do(\cdot), \text{given})`.
+
+    Args:
+        names: the axes of ``values``: those of ``do`` and ``given`` that have every level, then
+            the outcomes.
+        levels: the names of the levels of every name that occurs.
+        values: probabilities, one axis for each of ``names``; each conditional distribution
+            sums to one, or is NaN where its condition has probability zero.
+        do: the intervened nodes: name -> code, or ``None`` for every level.
+        given: the conditions: name -> code, or ``None`` for every level.
+
+    Example:
+        >>> table = Table(
+        ...     ("X", "Y"),
+        ...     {"X": (0, 1), "Y": ("no", "yes")},
+        ...     torch.tensor([[0.75, 0.25], [0.5, 0.5]], dtype=torch.float64),
+        ...     do={"X": None},
+        ... )
+        >>> table
+        P(Y | do(X))
+        X  Y      P
+        0  no     0.7500
+        0  yes    0.2500
+        1  no     0.5000
+        1  yes    0.5000
+        >>> table.prob({"Y": "yes"}, do={"X": 1})
+        tensor(0.5000, dtype=torch.float64)
+        >>> table[{"Y": "yes"}]
+        tensor([0.2500, 0.5000], dtype=torch.float64)
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        levels: Mapping[str, Sequence[Hashable]],
+        values: Tensor,
+        do: Mapping[str, int | None] | None = None,
+        given: Mapping[str, int | None] | None = None,
+    ) -> None:
+        self.names = tuple(names)
+        self.values = values
+        self.do = dict(do or {})
+        self.given = dict(given or {})
+        self._domain = Domain({n: levels[n] for n in (*self.names, *self.do, *self.given)})
+        shape = tuple(len(self.levels[name]) for name in self.names)
+        if tuple(values.shape) != shape:
+            raise ScmError(
+                f"values must have shape {shape}, the levels of {', '.join(self.names)}; "
+                f"got {tuple(values.shape)}"
+            )
+
+    @property
+    def levels(self) -> dict[str, tuple[Hashable, ...]]:
+        """The names of the levels of each name."""
+        return self._domain.levels
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """The names this is a distribution over: the axes that are not conditions."""
+        free = {n for n, code in (*self.do.items(), *self.given.items()) if code is None}
+        return tuple(name for name in self.names if name not in free)
+
+    def prob(self, outcome: Event, do: Event | None = None, given: Event | None = None) -> Tensor:
+        """Return the probability of ``outcome``, a float64 scalar.
+
+        Args:
+            outcome: levels of some of the outcomes; the others are summed out.
+            do: levels of the intervened nodes: of all that have every level here.
+            given: levels of the conditions, and of outcomes to condition on as well.
+
+        Raises:
+            GraphError: if a name does not occur.
+            InterventionError: if a level is missing, unknown or not the one of this table, or
+                the condition has probability zero.
+        """
+        wanted = self._domain.event(outcome, "outcome")
+        acts = self._domain.event(do, "do")
+        conditions = self._domain.event(given, "given")
+        cell = self._conditions(self.do, acts, "do")
+        fixed = {n: code for n, code in conditions.items() if n in self.given}
+        cell |= self._conditions(self.given, fixed, "given")
+        more = {n: code for n, code in conditions.items() if n not in self.given}
+        for name in (*wanted, *more):
+            if name not in self.outcomes:
+                raise InterventionError(
+                    f"{name!r} is a condition of {self._title()}, which is a distribution over "
+                    f"{', '.join(self.outcomes)}"
+                )
+        within = self._sum(cell | more)
+        if not within > 0:
+            raise InterventionError(
+                f"the condition {self._domain.show({**acts, **conditions})} has probability zero"
+            )
+        if any(more.get(name, code) != code for name, code in wanted.items()):
+            return torch.zeros((), dtype=torch.float64)
+        result = self._sum(cell | more | wanted)
+        return result / within if more else result
+
+    def __getitem__(self, key: Any) -> Tensor:
+        """Return part of ``values``: by ``{name: level}``, or by position as a tensor is."""
+        if not isinstance(key, Mapping):
+            return self.values[key]
+        codes = self._domain.event(key, "an index")
+        for name in codes:
+            if name not in self.names:
+                raise InterventionError(f"{name!r} is no axis of {self._title()}")
+        return self.values[tuple(codes.get(name, slice(None)) for name in self.names)]
+
+    def to_pandas(self) -> pd.Series[float]:
+        """Return a Series ``P`` whose index has one level for each of ``names``.
+
+        Raises:
+            ScmError: if pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ScmError("to_pandas needs pandas: pip install 'neural-scm[vision]'") from error
+        index = pd.MultiIndex.from_product([self.levels[n] for n in self.names], names=self.names)
+        flat = index.get_level_values(0) if len(self.names) == 1 else index
+        return pd.Series(self.values.flatten().numpy(), index=flat, name="P")
+
+    def __repr__(self) -> str:
+        cells = itertools.product(*(self.levels[name] for name in self.names))
+        numbers = self.values.flatten().tolist()
+        rows = [(*self.names, "P")]
+        for cell, number in itertools.islice(zip(cells, numbers, strict=True), _ROWS):
+            rows.append((*map(str, cell), f"{number:.4f}"))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [self._title()]
+        for row in rows:
+            lines.append("  ".join(map(str.ljust, row, widths)).rstrip())
+        if len(numbers) > _ROWS:
+            lines.append(f"... and {len(numbers) - _ROWS} more")
+        return "\n".join(lines)
+
+    def _title(self) -> str:
+        do = f"do({self._domain.show(self.do)})" if self.do else ""
+        given = self._domain.show(self.given)
+        conditions = ", ".join(filter(None, (do, given)))
+        return f"P({', '.join(self.outcomes)}{' | ' if conditions else ''}{conditions})"
+
+    def _conditions(
+        self, have: Mapping[str, int | None], asked: Mapping[str, int], role: str
+    ) -> dict[str, int]:
+        """Return the codes of the free conditions; the fixed ones must agree."""
+        for name, code in asked.items():
+            if name not in have or have[name] not in (None, code):
+                raise InterventionError(
+                    f"{role} {self._domain.show({name: code})} does not fit {self._title()}"
+                )
+        free = [name for name, code in have.items() if code is None]
+        missing = [name for name in free if name not in asked]
+        if missing:
+            raise InterventionError(
+                f"{self._title()} has every level of {', '.join(missing)}: give one in {role}="
+            )
+        return {name: asked[name] for name in free}
+
+    def _sum(self, cell: Mapping[str, int]) -> Tensor:
+        return self.values[tuple(cell.get(name, slice(None)) for name in self.names)].sum()

@@ -1,0 +1,98 @@
+"""The one training loop of mechanisms: minibatch Adam with a progress bar."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from scm.errors import MechanismError
+
+if TYPE_CHECKING:
+    from scm.mechanisms.mechanism import Mechanism
+
+__all__ = ["minimise"]
+
+
+def minimise(
+    mechanism: Mechanism,
+    value: Tensor,
+    parents: Mapping[str, Tensor],
+    *,
+    epochs: int = 200,
+    batch: int = 256,
+    lr: float = 1e-3,
+    seed: int | None = 0,
+    progress: bool = True,
+) -> list[float]:
+    """Minimise `mechanism.loss` over rows with Adam and a one-cycle learning rate.
+
+    Interrupting leaves the parameters as far as they came; calling again goes on from there.
+
+    Args:
+        value: Values of the node, `(n, *event)`.
+        parents: Values of its parents by name, `(n, *event)` each.
+        epochs: Passes over the rows.
+        batch: Rows per step.
+        lr: Peak learning rate.
+        seed: Seed of the order of rows and of the loss's own noise; None draws one.
+        progress: Show a progress bar, on a terminal or in a notebook.
+
+    Returns:
+        Mean loss of each epoch.
+
+    Raises:
+        MechanismError: If the loss stops being finite.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    generator = torch.Generator(device=value.device)
+    if seed is None:
+        generator.seed()
+    else:
+        generator.manual_seed(seed)
+    n = len(value)
+    steps = max(1, (n + batch - 1) // batch)
+    trainable = [p for p in mechanism.parameters() if p.requires_grad]
+    optimiser = torch.optim.Adam(trainable, lr=lr)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=epochs * steps + 1)
+    history: list[float] = []
+    was_training = mechanism.training
+    mechanism.train()
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn(f"fit {mechanism.node}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} epochs  loss {task.fields[loss]}"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not (progress and (console.is_terminal or console.is_jupyter)),
+    )
+    try:
+        with bar, torch.enable_grad():
+            task = bar.add_task("", total=epochs, loss="")
+            for _ in range(epochs):
+                order = torch.randperm(n, generator=generator, device=value.device)
+                total = 0.0
+                for rows in order.split(batch):
+                    there = {name: v[rows] for name, v in parents.items()}
+                    loss = mechanism.loss(value[rows], there, generator)
+                    optimiser.zero_grad(set_to_none=True)
+                    loss.backward()
+                    optimiser.step()
+                    schedule.step()
+                    total += loss.item() * len(rows)
+                history.append(total / n)
+                if not torch.isfinite(torch.tensor(history[-1])):
+                    raise MechanismError(
+                        f"the loss of {mechanism.describe()} became {history[-1]} after "
+                        f"{len(history)} epochs; lower lr={lr:g} or rescale the data"
+                    )
+                bar.update(task, advance=1, loss=f"{history[-1]:.4g}")
+    finally:
+        mechanism.train(was_training)
+    return history
