@@ -237,19 +237,21 @@ class SCM(nn.Module, Acting):
         return to_pyro(self.program)
 
     def rename(self, names: Mapping[str, str]) -> SCM:
-        """The same model with other names; each node keeps its noise stream and parameters.
+        """A copy of the model with other names; each node keeps its noise stream.
+
+        Functions of the parents go on taking their old argument names.
 
         Raises:
-            MechanismError: If a renamed parent is an argument of a person's function.
+            GraphError: If a name is unknown, or two nodes would share one.
         """
-        import copy
-
-        mechanisms = {names.get(n, n): copy.deepcopy(m) for n, m in self.mechanisms.items()}
-        for mechanism in mechanisms.values():
-            mechanism.rename(names)
-        other = SCM(self.graph.rename(names), mechanisms, encoders=())
+        graph = self.graph.rename(names)
+        mechanisms = {names.get(n, n): m.renamed(names) for n, m in self.mechanisms.items()}
+        encoders = [e.renamed(names) for e in self.view.encoders]
+        other = SCM(graph, mechanisms, encoders=encoders)
         other._streams = {names.get(n, n): s for n, s in self._streams.items()}
-        return other.to(self._like)
+        other._noise_device = self._noise_device
+        other._like = self._like.clone()
+        return other
 
     def to(self, *args: Any, noise_device: str | torch.device | None = None, **kwargs: Any) -> SCM:
         """Move the model to a device or dtype, as `nn.Module.to`.

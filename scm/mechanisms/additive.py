@@ -68,7 +68,7 @@ class Additive(Mechanism):
 
     def forward(self, parents: Parents, noise: Tensor | None) -> Tensor:
         assert noise is not None
-        return self.mean(parents) + self.law.push(noise)
+        return self.law.around(self.mean(parents), noise)
 
     def distribution(self, parents: Parents) -> Distribution:
         mean = self.mean(parents)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -51,6 +52,7 @@ class Encoder(nn.Module):
             )
         self.net = net
         self.inputs = inputs
+        self.arguments = {g: g for g in self.given}
         self.types: Mapping[str, NodeType] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
 
@@ -66,6 +68,14 @@ class Encoder(nn.Module):
         self.types = {g: types[g] for g in self.given}
         self.shapes = {node: shapes[node] for node in self.nodes}
 
+    def renamed(self, names: Mapping[str, str]) -> Encoder:
+        """A copy of the encoder for nodes of other names."""
+        other = copy.deepcopy(self)
+        other.nodes = tuple(names.get(n, n) for n in self.nodes)
+        other.given = tuple(names.get(g, g) for g in self.given)
+        other.arguments = {names.get(g, g): a for g, a in self.arguments.items()}
+        return other
+
     @property
     def width(self) -> int:
         """Base numbers per unit over all its nodes."""
@@ -74,7 +84,7 @@ class Encoder(nn.Module):
     def posterior(self, evidence: Mapping[str, Tensor]) -> Tensor | Distribution:
         """Noise `(n, width)` of the units, or its distribution."""
         if self.inputs == "named" or not isinstance(self.net, nn.Module):
-            out = self.net(**{g: evidence[g] for g in self.given})
+            out = self.net(**{self.arguments[g]: evidence[g] for g in self.given})
         else:
             columns = [self.types[g].features(evidence[g]) for g in self.given]
             dtype = next((p.dtype for p in self.net.parameters()), columns[0].dtype)

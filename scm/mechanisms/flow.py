@@ -71,8 +71,7 @@ class Flow(Mechanism):
     def on_bind(self) -> None:
         if self.flow is not None:
             return
-        from zuko import flows
-
+        flows = _zuko_flows()
         context = sum(kind.width for kind in self.parents.values())
         options: dict[str, Any] = {
             "transforms": self.options["transforms"],
@@ -131,3 +130,12 @@ class Flow(Mechanism):
 
     def config(self) -> dict[str, Any]:
         return {"event": list(self.type.event), **self.options}
+
+
+def _zuko_flows() -> Any:
+    """`zuko.flows`; importing zuko turns off torch's argument checks, so they are put back."""
+    checks = Distribution._validate_args
+    from zuko import flows
+
+    Distribution.set_default_validate_args(checks)
+    return flows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from scm.errors import MechanismError
-from scm.mechanisms.assignment import check_shape, pad
+from scm.mechanisms.assignment import broadcast, check_shape, pad
 from scm.mechanisms.mechanism import Mechanism, Parents, Status
 from scm.mechanisms.types import Categorical, NodeType, Real
 
@@ -65,7 +65,7 @@ class Macro(Mechanism):
             batch = micro.shape[: micro.ndim - len(self.parents[name].event)]
             out = self.read(micro)
         else:
-            batch = torch.broadcast_shapes(
+            batch = broadcast(
                 *(v.shape[: v.ndim - len(self.parents[p].event)] for p, v in parents.items())
             )
             out = self.read(**parents)
@@ -83,7 +83,7 @@ class Macro(Mechanism):
                 "one (Macro(read, write)), or act on the micro node with man(...)"
             )
         rank, own = len(kind.event), len(self.type.event)
-        batch = torch.broadcast_shapes(
+        batch = broadcast(
             micro.shape[: micro.ndim - rank], value.shape[: value.ndim - own]
         )
         micro = micro.expand(*batch, *kind.event)
@@ -98,6 +98,11 @@ class Macro(Mechanism):
         close = (found - wanted).abs() <= self.tolerance * (1 + wanted.abs())
         rank = len(self.type.event)
         return close.flatten(close.ndim - rank).all(-1) if rank else close
+
+    def renamed(self, names: Mapping[str, str]) -> Macro:
+        other = super().renamed(names)
+        other.keeps = tuple(names.get(keep, keep) for keep in self.keeps)
+        return other
 
     def config(self) -> dict[str, Any]:
         return {

@@ -8,8 +8,9 @@ noise) it says itself, and whoever asks for more gets an error with the reason.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -69,6 +70,17 @@ class Mechanism(nn.Module):
             )
         self.node, self.parents = node, dict(parents)
         self.on_bind()
+
+    def renamed(self, names: Mapping[str, str]) -> Self:
+        """A copy of the mechanism, free to be bound to nodes of other names."""
+        from scm.mechanisms.assignment import Assignment
+
+        other = copy.deepcopy(self)
+        for module in other.modules():
+            if isinstance(module, Assignment):
+                module.rename(names)
+        other.node, other.parents = "?", {}
+        return other
 
     def on_bind(self) -> None:
         """Check the parents and create what depends on their types; for subclasses."""

@@ -8,7 +8,7 @@ noise is one small tensor whatever the law: `x = F^{-1}(u)`, and back by `u = F(
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, distributions, nn
@@ -78,6 +78,7 @@ class Law(nn.Module):
         )
         self.noise = Noise(law, self.event)
         self.discrete = distribution.support.is_discrete  # type: ignore[union-attr]
+        self._known: tuple[Any, tuple[bool, bool]] = (None, (False, False))
         if law == "uniform":
             self._uses_torch = not self.discrete and _has_torch_icdf(distribution)
             if not self._uses_torch and self.family.__name__ not in _SCIPY:
@@ -91,7 +92,9 @@ class Law(nn.Module):
     def push(self, noise: Tensor) -> Tensor:
         """Base noise `(*batch, *event)` to values of the same shape."""
         if self.family is distributions.Normal:
-            return torch.addcmul(self.loc, self.scale, noise) if noise.numel() else noise
+            centred, unit = self._plain()
+            spread = noise if unit else self.scale * noise
+            return spread if centred else self.loc + spread
         if self.family is distributions.LogNormal:
             return torch.exp(self.loc + self.scale * noise)
         if self.family is distributions.MultivariateNormal:
@@ -99,6 +102,20 @@ class Law(nn.Module):
         if self._uses_torch:
             return self.distribution().icdf(noise)
         return self._scipy("ppf", noise)
+
+    def around(self, mean: Tensor, noise: Tensor) -> Tensor:
+        """`mean + push(noise)`, in one pass where the law is a centred normal."""
+        if self.family is distributions.Normal and self._plain()[0] and not self._plain()[1]:
+            return torch.addcmul(mean, self.scale, noise)
+        return mean + self.push(noise)
+
+    def _plain(self) -> tuple[bool, bool]:
+        """Whether a normal law has location zero, and scale one; found once for given values."""
+        key = tuple((id(p), p._version) for p in (self.loc, self.scale))
+        if self._known[0] != key:
+            flags = (bool((self.loc == 0).all()), bool((self.scale == 1).all()))
+            self._known = (key, flags)
+        return self._known[1]
 
     def pull(self, value: Tensor, fresh: Tensor) -> Tensor:
         """Values `(*batch, *event)` to the base noise that gives them.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from scm.errors import InterventionError, MechanismError, ScmError
-from scm.mechanisms.assignment import check_shape, pad
+from scm.mechanisms.assignment import broadcast, check_shape, pad
 from scm.mechanisms.macro import Macro
 from scm.mechanisms.mechanism import Mechanism
 from scm.mechanisms.types import Categorical, NodeType, Real
@@ -22,7 +22,7 @@ from scm.worlds.writing import write
 
 __all__ = ["Evaluation", "groups"]
 
-_AHEAD = 4
+_AHEAD = 2**25
 
 
 class Evaluation:
@@ -61,8 +61,8 @@ class Evaluation:
         ahead = deque(node for node in order if self._draws_noise(node))
         with torch.set_grad_enabled(self.grad):
             for node in order:
-                while ahead and len(self._pending) < _AHEAD:
-                    self._begin(ahead.popleft())
+                if ahead and node == ahead[0]:
+                    self._draw_together(ahead)
                 self.values[node] = self._value(node)
                 self._pending.pop(node, None)
 
@@ -83,11 +83,23 @@ class Evaluation:
         mechanism = self.program.mechanisms[node]
         return mechanism.noise is not None and self.program.reads_parents(node)
 
-    def _begin(self, node: str) -> None:
-        noise = self.program.mechanisms[node].noise
-        assert noise is not None
-        stream = self.program.streams[node]
-        self._pending[node] = self.population.begin(node, stream, noise)
+    def _draw_together(self, ahead: deque[str]) -> None:
+        """Draw the noise of the next nodes in parallel, up to `_AHEAD` numbers.
+
+        They are waited for before anything is computed: drawing and computing at once
+        would have two sets of threads fight for the same cores.
+        """
+        numbers = 0
+        while ahead and (not numbers or numbers < _AHEAD):
+            node = ahead.popleft()
+            noise = self.program.mechanisms[node].noise
+            assert noise is not None
+            stream = self.program.streams[node]
+            self._pending[node] = self.population.begin(node, stream, noise)
+            numbers += self.population.n * noise.width * (self.population.draws or 1)
+        for pending in self._pending.values():
+            if pending is not None:
+                pending.wait()
 
     def _value(self, node: str) -> Tensor:
         graph = self.program.graph
@@ -160,7 +172,7 @@ class Evaluation:
     ) -> Tensor:
         rank = len(kind.event)
         leads = [v.shape[: self.layout.rank] for v in arguments.values()]
-        batch = torch.broadcast_shapes(self.layout.plain, *leads)
+        batch = broadcast(self.layout.plain, *leads)
         named = {
             name: pad(v.expand(*batch, *kinds[name].event), kinds[name], rank)
             for name, v in arguments.items()
@@ -267,7 +279,7 @@ class Evaluation:
         rank = self.layout.rank
         given = {name: v for name, v in extra.items() if v is not None}
         leads = [v.shape[:rank] for v in [*parents.values(), *given.values()]]
-        batch = torch.broadcast_shapes(self.layout.plain, *leads)
+        batch = broadcast(self.layout.plain, *leads)
         what = f"mechanism of {mechanism.node!r}"
         if mechanism.broadcasts:
             return check_shape(function(parents, **extra), batch, event, what)

@@ -64,7 +64,7 @@ class Samples(Acting, Mapping[str, Tensor]):
         fingerprint: Any = None,
     ) -> None:
         self.program, self.population = program, population
-        self._run = Evaluation(program, population, known, grad)
+        self.run = Evaluation(program, population, known, grad)
         every: dict[str, Status] = {node: "prior" for node in program.graph.nodes}
         self._noise_status = dict(noise_status or every)
         self._value_status = dict(value_status or every)
@@ -110,14 +110,14 @@ class Samples(Acting, Mapping[str, Tensor]):
         graph = self.program.graph
         acted = [c for c in self.program.acts if graph.is_constitutive(c)]
         self._ensure([m for c in acted for m in graph.micro(c)])
-        full = self._run.layout.full
-        return {c: self._run.written[c].expand(full) for c in acted}
+        full = self.run.layout.full
+        return {c: self.run.written[c].expand(full) for c in acted}
 
     @property
     def compact(self) -> Mapping[str, Tensor]:
         """What is stored of each node: size 1 along worlds that do not reach it."""
         self._ensure(self.program.graph.nodes)
-        return dict(self._run.values)
+        return dict(self.run.values)
 
     @property
     def noise(self) -> Mapping[str, Tensor]:
@@ -134,9 +134,9 @@ class Samples(Acting, Mapping[str, Tensor]):
             return self._rows(key)
         unknown([key], self.program.graph.nodes, "samples[...]")
         self._ensure([key])
-        stored = self._run.values[key]
+        stored = self.run.values[key]
         event = self.program.mechanisms[key].type.event
-        view = stored.expand(*self._run.layout.full, *event)
+        view = stored.expand(*self.run.layout.full, *event)
         view._scm_axes = Axes(self.worlds, self.draws, self.ids)  # type: ignore[attr-defined]
         return view
 
@@ -179,7 +179,7 @@ class Samples(Acting, Mapping[str, Tensor]):
         """
         import pandas as pd
 
-        layout = self._run.layout
+        layout = self.run.layout
         names = [" x ".join(map(str, s.values)) for s in self.worlds]
         levels: list[Any] = [_labels(s) for s in self.worlds]
         if self.draws is not None:
@@ -205,9 +205,9 @@ class Samples(Acting, Mapping[str, Tensor]):
         return "\n".join(lines)
 
     def _ensure(self, nodes: Any) -> None:
-        if any(node not in self._run.values for node in nodes):
+        if any(node not in self.run.values for node in nodes):
             self._check_fresh()
-            self._run.compute(nodes)
+            self.run.compute(nodes)
 
     def _check_fresh(self) -> None:
         if self._fingerprint != self.program.fingerprint():
@@ -226,11 +226,11 @@ class Samples(Acting, Mapping[str, Tensor]):
         for act in acts:
             _check_given(act, program, new, self.population)
         kept = {}
-        for node, value in self._run.values.items():
+        for node, value in self.run.values.items():
             if node not in affected:
                 kept[node] = self._moved(value, lost, len(program.sweeps))
         written = {}
-        for name, flags in self._run.written.items():
+        for name, flags in self.run.written.items():
             if not affected.intersection(program.graph.micro(name)):
                 written[name] = self._moved(flags, lost, len(program.sweeps))
         value, shown = dict(self._value_status), dict(self._shown_status)
@@ -238,7 +238,7 @@ class Samples(Acting, Mapping[str, Tensor]):
             if node in affected:
                 value[node] = shown[node] = self._new_status(program, node, value)
         samples = self._replace(program, kept, value_status=value, shown_status=shown)
-        samples._run.written = written
+        samples.run.written = written
         return samples
 
     def _new_status(self, program: Program, node: str, value: Mapping[str, Status]) -> Status:
@@ -249,7 +249,7 @@ class Samples(Acting, Mapping[str, Tensor]):
         return weakest(*own, *(value[p] for p in program.graph.parents(node)))
 
     def _moved(self, value: Tensor, lost: list[Sweep], worlds: int) -> Tensor:
-        layout = self._run.layout
+        layout = self.run.layout
         for axis in sorted((layout.axis(s) for s in lost), reverse=True):
             value = value.squeeze(axis)
         kept = len(layout.sweeps) - len(lost)
@@ -258,29 +258,29 @@ class Samples(Acting, Mapping[str, Tensor]):
         return value
 
     def _at(self, sweep: Sweep, entry: int) -> Samples:
-        axis = self._run.layout.axis(sweep)
+        axis = self.run.layout.axis(sweep)
 
         def pick(value: Tensor) -> Tensor:
             return value.select(axis, entry if value.shape[axis] > 1 else 0)
 
-        values = {node: pick(v) for node, v in self._run.values.items()}
+        values = {node: pick(v) for node, v in self.run.values.items()}
         samples = self._replace(self.program.at(sweep, entry), values)
-        samples._run.written = {c: pick(v) for c, v in self._run.written.items()}
+        samples.run.written = {c: pick(v) for c, v in self.run.written.items()}
         return samples
 
     def _rows(self, key: Any) -> Samples:
         index = torch.arange(self.n)[key]
         if index.ndim == 0:
             index = index.unsqueeze(0)
-        unit_axis = self._run.layout.rank - 1
+        unit_axis = self.run.layout.rank - 1
         self.compute()
         values = {
             node: v.index_select(unit_axis, index.to(v.device))
-            for node, v in self._run.values.items()
+            for node, v in self.run.values.items()
         }
         samples = self._replace(self.program, values, population=self.population.select(index))
-        samples._run.written = {
-            c: v.index_select(unit_axis, index.to(v.device)) for c, v in self._run.written.items()
+        samples.run.written = {
+            c: v.index_select(unit_axis, index.to(v.device)) for c, v in self.run.written.items()
         }
         if self.log_weights is not None:
             samples.log_weights = self.log_weights[:, index]
@@ -290,7 +290,7 @@ class Samples(Acting, Mapping[str, Tensor]):
     def _replace(self, program: Program, known: Mapping[str, Tensor], **changes: Any) -> Samples:
         options: dict[str, Any] = {
             "population": self.population,
-            "grad": self._run.grad,
+            "grad": self.run.grad,
             "noise_status": self._noise_status,
             "value_status": self._value_status,
             "shown_status": self._shown_status,

@@ -106,10 +106,14 @@ class _Pending:
             for job in jobs:
                 _fill(*job)
 
-    def __call__(self) -> Tensor:
+    def wait(self) -> None:
+        """Wait until all blocks are drawn."""
         for future in self.futures:
             future.result()
         self.futures = []
+
+    def __call__(self) -> Tensor:
+        self.wait()
         drawn = self.buffer[: self.usable].view(self.shape)[self.slice]
         return drawn.to(self.streams.device)
 

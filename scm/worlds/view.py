@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -76,7 +76,7 @@ class View(Acting):
             raise ScmError(f"sample({n!r}, start={start!r}): expected a positive number of units")
         if self.condition is not None:
             return self._conditioned(n, fresh_seed(seed), start, grad)
-        return self._units(fresh_seed(seed), start, start + n, 0, n, grad).compute()
+        return self._units(fresh_seed(seed), start, start + n, 0, n, grad)
 
     def stream(self, n: int, batch: int, seed: int | None = None) -> Iterator[Samples]:
         """Draw `n` units in batches, for more units than memory holds.
@@ -90,7 +90,7 @@ class View(Acting):
         seed = fresh_seed(seed)
         for start in range(0, n, batch):
             stop = min(n, start + batch)
-            yield self._units(seed, start, stop, start, n, False).compute()
+            yield self._units(seed, start, stop, start, n, False)
 
     def given(self, values: Mapping[str, Any] | None = None, /, **keywords: Any) -> View:
         """Condition the population: keep units that meet the evidence under this view.
@@ -220,19 +220,30 @@ class View(Acting):
         return lambda v: v == code
 
     def _units(
-        self, seed: int, start: int, stop: int, offset: int, total: int, grad: bool
+        self,
+        seed: int,
+        start: int,
+        stop: int,
+        offset: int,
+        total: int,
+        grad: bool,
+        nodes: Collection[str] | None = None,
     ) -> Samples:
         like = self.program.like
         streams = Streams(seed, like.device, like.dtype, self.noise_device)
         units = Population(streams, start, stop, offset=offset, total=total)
-        return Samples(self.program, units, grad=grad)
+        samples = Samples(self.program, units, grad=grad)
+        samples.run.compute(self.program.graph.nodes if nodes is None else nodes)
+        return samples
 
     def _conditioned(self, n: int, seed: int, start: int, grad: bool) -> Samples:
         assert self.condition is not None
         kept: list[Tensor] = []
         found, drawn, size = 0, 0, max(n, 1024)
         while found < n:
-            units = self._units(seed, start + drawn, start + drawn + size, 0, size, False)
+            units = self._units(
+                seed, start + drawn, start + drawn + size, 0, size, False, self.condition.keys()
+            )
             good = torch.ones(size, dtype=torch.bool, device=self.program.like.device)
             for node, test in self.condition.items():
                 hit = test(units[node])
