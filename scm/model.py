@@ -58,6 +58,8 @@ class SCM(nn.Module, Acting):
         tensor(2.)
     """
 
+    _like: Tensor
+
     def __init__(
         self,
         graph: CausalGraph | str,
@@ -69,8 +71,10 @@ class SCM(nn.Module, Acting):
         **named: Mechanism,
     ) -> None:
         super().__init__()
-        self.graph = graph if isinstance(graph, CausalGraph) and not latent else CausalGraph(
-            graph, latent=latent
+        self.graph = (
+            graph
+            if isinstance(graph, CausalGraph) and not latent
+            else CausalGraph(graph, latent=latent)
         )
         given = {**(mechanisms or {}), **named}
         self._check_nodes(given)
@@ -196,9 +200,7 @@ class SCM(nn.Module, Acting):
             unseen = [v for v in (node, *self.graph.parents(node)) if v not in columns]
             if unseen:
                 seen = [
-                    v
-                    for v in self.graph.nodes
-                    if {v, *self.graph.parents(v)} <= columns.keys()
+                    v for v in self.graph.nodes if {v, *self.graph.parents(v)} <= columns.keys()
                 ]
                 raise MechanismError(
                     f"{node!r} cannot be fitted: {unseen} are unobserved; fit the nodes that are "
@@ -280,8 +282,13 @@ class SCM(nn.Module, Acting):
         encoders = [e for e in self._encoders if isinstance(e, Encoder)]
         save(path, self.graph, self.mechanisms, self._streams, encoders, self._like.dtype)
 
-    def extra_repr(self) -> str:
-        return f"graph: {self.graph!s}"
+    def __repr__(self) -> str:
+        lines = [f"SCM: {self.graph!s}"]
+        for node, mechanism in self.mechanisms.items():
+            parents = ", ".join(self.graph.parents(node))
+            kind = type(mechanism).__name__
+            lines.append(f"  {node} := {kind}({parents})  {mechanism.type}")
+        return "\n".join(lines)
 
     def _repr_svg_(self) -> str | None:
         return self.graph._repr_svg_()
@@ -331,5 +338,3 @@ def _bind(graph: CausalGraph, node: str, mechanism: Mechanism, parents: Mapping[
             "Root.empirical([c]) for a constant"
         )
     mechanism.bind(node, parents)
-
-

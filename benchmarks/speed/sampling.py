@@ -4,7 +4,7 @@
 
 prints one table of ratios measured in one run and writes `results/sampling.json`. Every
 system runs the same model, and before a clock starts their values are compared: equal
-where they share noise, equal in mean and spread where they do not. Peers are optional
+where they share noise, of equal mean and spread where they do not. Peers are optional
 (the extra `bench`).
 """
 
@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import math
+import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,8 @@ from torch import Tensor, nn
 
 import scm
 
-# The model of the first works: 20 nodes, 24 edges, parent -> child by weight, children in
-# causal order. `S := tanh(sum_p w_p p) + N`, and `S := N` for the three roots X0, X1, X2.
+# The model of the first works: 20 nodes, 24 edges, child <- {parent: weight} in causal
+# order. `S := tanh(sum_p w_p p) + N`, and `S := N` for the roots X0, X1, X2; N is normal.
 NODES = [f"X{i}" for i in range(20)]
 EDGES: dict[str, dict[str, float]] = {
     "X3": {"X0": 0.8},
@@ -48,42 +50,423 @@ EDGES: dict[str, dict[str, float]] = {
     "X18": {"X15": 0.7, "X17": -0.5},
     "X19": {"X16": 0.9},
 }
-EARLY, LATE = "X3", "X17"
-"""Where the works intervene: X3 has 11 descendants, X17 has X18 alone."""
+EARLY, LATE = "X3", "X17"  # of their descendants, X3 has nine and X17 has X18 alone
 
-ENGINE = "this engine"
-HAND = "hand-written torch loop"
+ENGINE, HAND, NUMPY = "this engine", "torch by hand", "numpy by hand"
+PYRO, CHIRHO, DOWHY = "pyro.do", "chirho", "dowhy.gcm"
 
-Values = Mapping[str, Any]
-Values_of = Callable[[int, dict[str, Any]], Values]
-
-
-# --- the tanh model in each system: run(units, {node: value}) -> values by node
+Run = Callable[[int, dict[str, Any]], Mapping[str, Any]]
+"""(units, values of the nodes intervened on) -> values by node."""
 
 
-def mean_of(node: str, parents: Mapping[str, Any], tanh: Callable[[Any], Any]) -> Any:
-    """`tanh(sum_p w_p p)`, the same for tensors and arrays."""
-    return tanh(sum(weight * parents[p] for p, weight in EDGES[node].items()))
+def weighted(node: str, values: Mapping[str, Any]) -> Any:
+    """`sum_p w_p p`, for tensors and arrays alike."""
+    return sum(weight * values[parent] for parent, weight in EDGES[node].items())
 
 
-def by_engine() -> Values_of:
-    def additive(node: str) -> scm.Additive:
-        return scm.Additive(lambda **parents: mean_of(node, parents, torch.tanh))
-
-    text = "; ".join([*NODES[:3], *(f"{', '.join(p)} -> {c}" for c, p in EDGES.items())])
-    roots = {node: scm.Root.normal() for node in NODES if node not in EDGES}
-    model = scm.SCM(text, {**roots, **{node: additive(node) for node in EDGES}})
-    return lambda n, do: model.do(do).sample(n, seed=0)
+def tanh_mean(node: str) -> Callable[..., Tensor]:
+    return lambda **parents: torch.tanh(weighted(node, parents))
 
 
-def by_engine_sweep() -> Callable[[int, list[float]], Values]:
-    def run(n: int, points: list[float]) -> Values:
-        return model_of(run_one).sweep({LATE: points}).sample(n, seed=0)
+# --- the systems
 
-    run_one = by_engine()
+
+def model(linear: bool = False) -> scm.SCM:
+    arrows = [f"{', '.join(parents)} -> {child}" for child, parents in EDGES.items()]
+    mechanisms: dict[str, Any] = {node: scm.Root.normal() for node in NODES}
+    for node, weights in EDGES.items():
+        mechanisms[node] = scm.Linear(weights) if linear else scm.Additive(tanh_mean(node))
+    return scm.SCM("; ".join(arrows), mechanisms)
+
+
+def engine(linear: bool = False) -> Run:
+    made = model(linear)
+    return lambda n, do: made.do(do).sample(n, seed=0)
+
+
+def torch_by_hand(linear: bool = False) -> Run:
+    def run(n: int, do: dict[str, Any]) -> dict[str, Tensor]:
+        generator = torch.Generator().manual_seed(0)
+        values: dict[str, Tensor] = {}
+        for node in NODES:
+            if node in do:
+                value = torch.as_tensor(do[node], dtype=torch.float32)
+                values[node] = value if value.ndim else torch.full((n,), float(value))
+                continue
+            noise = torch.randn(n, generator=generator)
+            if node in EDGES:
+                mean = weighted(node, values)
+                noise = noise + (mean if linear else torch.tanh(mean))
+            values[node] = noise
+        return values
+
     return run
 
 
-def model_of(run: Values_of) -> Any:
-    """The `SCM` that `by_engine` closed over."""
-    return run.__closure__[0].cell_contents  # type: ignore[attr-defined,index]
+def normal_draws(n: int) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(n, generator=generator) for _ in NODES[1:]]
+
+
+def numpy_by_hand() -> Run:
+    def run(n: int, do: dict[str, Any]) -> dict[str, np.ndarray]:
+        generator = np.random.default_rng(0)
+        values: dict[str, np.ndarray] = {}
+        for node in NODES:
+            if node in do:
+                values[node] = np.full(n, do[node], dtype=np.float32)
+                continue
+            noise = generator.standard_normal(n, dtype=np.float32)
+            values[node] = noise + np.tanh(weighted(node, values)) if node in EDGES else noise
+        return values
+
+    return run
+
+
+def _pyro_model() -> Callable[[int], dict[str, Tensor]]:
+    import pyro
+    from pyro.distributions import Normal
+
+    def program(n: int) -> dict[str, Tensor]:
+        values: dict[str, Tensor] = {}
+        with pyro.plate("units", n):
+            for node in NODES:
+                mean = torch.tanh(weighted(node, values)) if node in EDGES else 0.0
+                values[node] = pyro.sample(node, Normal(mean, 1.0))
+        return values
+
+    return program
+
+
+def by_pyro() -> Run:
+    import pyro
+
+    program = _pyro_model()
+
+    def run(n: int, do: dict[str, Any]) -> dict[str, Tensor]:
+        data = {node: torch.full((n,), value) for node, value in do.items()}
+        with torch.no_grad(), pyro.validation_enabled(False):
+            return pyro.do(program, data=data)(n)
+
+    return run
+
+
+def by_chirho() -> Run:
+    import pyro
+    from chirho.interventional.handlers import do as act
+
+    program = _pyro_model()
+
+    def run(n: int, do: dict[str, Any]) -> dict[str, Tensor]:
+        actions = {node: torch.full((n,), value) for node, value in do.items()}
+        with torch.no_grad(), pyro.validation_enabled(False), act(actions=actions):
+            return program(n)
+
+    return run
+
+
+def by_dowhy() -> Run:
+    import networkx as nx
+    from dowhy import gcm
+    from dowhy.gcm.causal_models import PARENTS_DURING_FIT
+    from scipy import stats
+
+    class TanhOfSum(gcm.ml.PredictionModel):
+        def __init__(self, weights: Sequence[float]) -> None:
+            self.weights = np.array(weights)
+
+        def fit(self, X: np.ndarray, Y: np.ndarray) -> None:
+            """Nothing to fit: the weights are given."""
+
+        def predict(self, X: np.ndarray) -> np.ndarray:
+            return np.tanh(X @ self.weights).reshape(-1, 1)
+
+        def clone(self) -> TanhOfSum:
+            return TanhOfSum(self.weights)
+
+    gcm.config.disable_progress_bars()
+    causal = gcm.StructuralCausalModel(nx.DiGraph([(p, c) for c in EDGES for p in EDGES[c]]))
+    for node in NODES:
+        parents = sorted(EDGES.get(node, {}))  # the order in which dowhy gives the columns
+        noise = gcm.ScipyDistribution(stats.norm, loc=0.0, scale=1.0)
+        if parents:
+            mean = TanhOfSum([EDGES[node][p] for p in parents])
+            causal.set_causal_mechanism(node, gcm.AdditiveNoiseModel(mean, noise))
+        else:
+            causal.set_causal_mechanism(node, noise)
+        causal.graph.nodes[node][PARENTS_DURING_FIT] = parents
+
+    def run(n: int, do: dict[str, Any]) -> Mapping[str, Any]:
+        acts = {node: (lambda _, value=value: value) for node, value in do.items()}
+        return gcm.interventional_samples(causal, acts, num_samples_to_draw=n)
+
+    return run
+
+
+def peers(wanted: bool) -> dict[str, Run | None]:
+    """The peers that are installed; None for the others."""
+    made: dict[str, Run | None] = {}
+    for name, make, needs in (
+        (PYRO, by_pyro, "pyro"),
+        (CHIRHO, by_chirho, "chirho"),
+        (DOWHY, by_dowhy, "dowhy"),
+    ):
+        there = wanted and importlib.util.find_spec(needs) is not None
+        made[name] = make() if there else None
+    return made
+
+
+def check_agreement(n: int, runs: Mapping[str, Run | None], reference: str = HAND) -> None:
+    """Compare mean and spread of every node under do with those of one system.
+
+    Raises:
+        AssertionError: If a mean or a standard deviation is 7 standard errors away.
+    """
+    tables = {name: _moments(run(n, {EARLY: 1.0})) for name, run in runs.items() if run}
+    mean, sd = tables[reference]
+    allowed = 7.0 * sd * math.sqrt(2.0 / n)
+    for name, (other_mean, other_sd) in tables.items():
+        wrong = (np.abs(other_mean - mean) > allowed) | (np.abs(other_sd - sd) > allowed)
+        assert not wrong.any(), f"{name} disagrees on {[NODES[i] for i in np.flatnonzero(wrong)]}"
+
+
+def _moments(values: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    columns = [np.asarray(values[node], dtype=np.float64) for node in NODES]
+    return np.array([c.mean() for c in columns]), np.array([c.std() for c in columns])
+
+
+# --- 1: one intervention
+
+
+def one_intervention(table: Table, n: int, others: Mapping[str, Run | None]) -> None:
+    runs = {ENGINE: engine(), HAND: torch_by_hand(), NUMPY: numpy_by_hand(), **others}
+    check_agreement(min(n, 100_000), runs)
+    for units, inner in ((n, 1), (1_000, 20), (10, 20)):
+        systems = {name: _calls(run, units) for name, run in runs.items()}
+        if units == n:
+            systems["19 normal draws alone"] = lambda: normal_draws(n)
+        goals = {ENGINE: 0.8} if units == n else None
+        work = f"do({EARLY}), 20 tanh nodes, {units:,} units"
+        table.race(work, systems, HAND, goals, inner=inner)
+
+    linear = {ENGINE: engine(linear=True), HAND: torch_by_hand(linear=True)}
+    check_agreement(min(n, 100_000), linear)
+    systems = {name: _calls(run, n) for name, run in linear.items()}
+    table.race(f"do({EARLY}), 20 linear nodes, {n:,} units", systems, HAND)
+
+
+def _calls(run: Run | None, n: int) -> Callable[[], Any] | None:
+    return None if run is None else lambda: run(n, {EARLY: 1.0})
+
+
+# --- 2: many interventions on a late node
+
+
+def many_interventions(table: Table, n: int, pyro: Run | None, worlds: int = 64) -> None:
+    points = torch.linspace(-2.0, 2.0, worlds).tolist()
+    made, by_hand = model(), torch_by_hand()
+
+    def sweep() -> Any:
+        return made.sweep({LATE: points}).sample(n, seed=0)
+
+    swept = sweep()
+    for world in (0, worlds - 1):
+        alone = made.do({LATE: points[world]}).sample(n, seed=0)
+        for node in NODES:
+            torch.testing.assert_close(swept[node][world], alone[node], rtol=1e-5, atol=1e-5)
+    del swept, alone
+
+    column = torch.tensor(points).unsqueeze(-1)
+    hand = f"{worlds} runs of torch by hand"
+    reference = f"{worlds} runs of {PYRO}"
+    systems = {
+        f"{ENGINE}, one sweep": sweep,
+        hand: lambda: [by_hand(n, {LATE: p}) for p in points],
+        "torch by hand, broadcast": lambda: by_hand(n, {LATE: column}),
+        reference: (lambda: [pyro(n, {LATE: p}) for p in points]) if pyro else None,
+    }
+    work = f"{worlds} values of {LATE}, {n:,} units"
+    goals = {f"{ENGINE}, one sweep": 0.1} if pyro else None
+    table.race(work, systems, reference if pyro else hand, goals)
+
+
+# --- 3: a product of worlds of images
+
+SHAPE = (28, 28)
+
+
+def generator(channels: int, widths: Sequence[int]) -> nn.Sequential:
+    """An image of a class and 16 noise variables, as the multilayer GANs for MNIST have it."""
+    sizes = [10 + 16, *widths]
+    layers: list[nn.Module] = []
+    for a, b in itertools.pairwise(sizes):
+        layers += [nn.Linear(a, b), nn.LeakyReLU(0.2)]
+    layers += [nn.Linear(sizes[-1], channels * math.prod(SHAPE)), nn.Sigmoid()]
+    return nn.Sequential(*layers, nn.Unflatten(-1, (channels, *SHAPE)))
+
+
+def compose(M: Tensor, F: Tensor, B: Tensor) -> Tensor:
+    return M * F + (1 - M) * B
+
+
+def image_model(widths: Sequence[int]) -> tuple[scm.SCM, list[nn.Sequential]]:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        nets = [generator(channels, widths) for channels in (1, 3, 3)]
+    mechanisms: dict[str, Any] = {"X": scm.Structural(compose, type=scm.Image((3, *SHAPE)))}
+    for k, (node, net, channels) in enumerate(zip("MFB", nets, (1, 3, 3), strict=True), start=1):
+        mechanisms[f"Y{k}"] = scm.Root.categorical([0.1] * 10)
+        mechanisms[f"U{k}"] = scm.Root.normal(torch.zeros(16), torch.ones(16))
+        mechanisms[node] = scm.Structural(net, type=scm.Image((channels, *SHAPE)))
+    graph = "Y1, U1 -> M; Y2, U2 -> F; Y3, U3 -> B; M, F, B -> X"
+    return scm.SCM(graph, mechanisms), nets
+
+
+def product_of_worlds(
+    table: Table, n: int, levels: int, widths: Sequence[int], repeats: int
+) -> None:
+    made, nets = image_model(widths)
+    units = made.sample(n, seed=0)
+    noise = [units[f"U{k}"] for k in (1, 2, 3)]
+    classes = range(levels)
+
+    def worlds() -> Tensor:
+        return units.sweep(Y1=classes).sweep(Y2=classes).sweep(Y3=classes)["X"]
+
+    def image(net: nn.Sequential, label: int, u: Tensor) -> Tensor:
+        onehot = torch.zeros(n, 10)
+        onehot[:, label] = 1.0
+        return net(torch.cat([onehot, u], -1))
+
+    @torch.no_grad()
+    def one_pass_per_image() -> list[Tensor]:
+        return [
+            compose(*(image(*x) for x in zip(nets, labels, noise, strict=True)))
+            for labels in itertools.product(classes, repeat=3)
+        ]
+
+    @torch.no_grad()
+    def by_hand_shared() -> list[Tensor]:
+        parts = [[image(net, y, u) for y in classes] for net, u in zip(nets, noise, strict=True)]
+        return [compose(*p) for p in itertools.product(*parts)]
+
+    together = worlds()
+    labels = itertools.product(classes, repeat=3)
+    for label, alone in zip(labels, one_pass_per_image(), strict=True):
+        torch.testing.assert_close(together[label], alone, rtol=0.0, atol=1e-5)
+    del together, alone
+
+    reference = "one generator pass per image"
+    weights = sum(p.numel() for net in nets for p in net.parameters())
+    table.race(
+        f"{levels}x{levels}x{levels} images of {n} units, generators of "
+        f"{weights / 1e6:.1f}M weights",
+        {
+            ENGINE: worlds,
+            reference: one_pass_per_image,
+            "by hand, each generator's passes shared": by_hand_shared,
+        },
+        reference,
+        {ENGINE: 1 / 20},
+        repeats=repeats,
+        warm=False,
+    )
+
+
+# --- 4: memory, and 5: the time of the import
+
+
+def peak_of_sweep(n: int, worlds: int) -> tuple[float, float, float]:
+    """MB that a sweep adds at its peak, MB of distinct values, and MB of the full product.
+
+    To be called in a process of its own.
+    """
+    made = model()
+    points = torch.linspace(-2.0, 2.0, worlds).tolist()
+    made.sweep({LATE: points}).sample(1_000, seed=0)
+    before = _resident("VmRSS")
+    samples = made.sweep({LATE: points}).sample(n, seed=0)
+    peak = _resident("VmHWM") - before
+    stored = {v.data_ptr(): v.untyped_storage().nbytes() for v in samples.compact.values()}
+    return peak, sum(stored.values()) / 1e6, worlds * len(NODES) * n * 4 / 1e6
+
+
+def _resident(field: str) -> float:
+    """MB from /proc: getrusage's maximum is that of the parent process until it is passed."""
+    status = Path("/proc/self/status").read_text()
+    found = re.search(rf"{field}:\s+(\d+) kB", status)
+    assert found is not None
+    return int(found[1]) * 1024 / 1e6
+
+
+def memory(table: Table, n: int, worlds: int, repeats: int) -> None:
+    work = f"memory of {worlds} values of {LATE}, {n:,} units"
+    if not Path("/proc/self/status").exists():
+        print(f"{work}: not measured, since there is no /proc here")
+        return
+    code = f"import sampling; print(*sampling.peak_of_sweep({n}, {worlds}))"
+    rows = [_child(code) for _ in range(repeats)]
+    peak, distinct, product = (list(column) for column in zip(*rows, strict=True))
+    values = {f"{ENGINE}, peak": peak, "distinct values": distinct, "every world": product}
+    table.compare(work, values, "distinct values", "MB")
+
+
+IMPORTS = """
+import time
+t0 = time.perf_counter()
+import torch
+t1 = time.perf_counter()
+import scm
+print(t1 - t0, time.perf_counter() - t1)
+"""
+
+
+def import_time(table: Table, repeats: int) -> None:
+    rows = [_child(IMPORTS) for _ in range(repeats)]
+    of_torch, beyond = (list(column) for column in zip(*rows, strict=True))
+    values = {"import scm, beyond torch": beyond, "import torch": of_torch}
+    table.compare("import", values, "import torch", "s")
+
+
+def _child(code: str) -> list[float]:
+    """Numbers that a fresh interpreter prints."""
+    command = [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{code}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return [float(word) for word in done.stdout.split()]
+
+
+def main(arguments: Sequence[str] | None = None) -> Table:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Raw)
+    parser.add_argument("--quick", action="store_true", help="small sizes, two repeats")
+    parser.add_argument("--units", type=int, help="units of the first work (1,000,000)")
+    parser.add_argument("--out", type=Path, help="results file, instead of results/sampling.json")
+    parser.add_argument("--no-peers", action="store_true", help="leave the peers out")
+    asked = parser.parse_args(arguments)
+    quick = asked.quick
+    units = asked.units or (20_000 if quick else 1_000_000)
+    tenth, fifth = max(16, units // 10), max(16, units // 5)
+    table = Table("sampling", repeats=2 if quick else 7)
+    slow = 1 if quick else 3
+
+    others = peers(not asked.no_peers)
+    one_intervention(table, units, others)
+    many_interventions(table, tenth, others[PYRO])
+    for widths in ((64,),) if quick else ((256,), (256, 512, 1024)):
+        product_of_worlds(table, 5 if quick else 100, 3 if quick else 10, widths, slow)
+    memory(table, fifth, 64, slow)
+    import_time(table, 1 if quick else 5)
+
+    table.show()
+    words = ["--quick"] * quick + ["--units", str(units)] + ["--no-peers"] * asked.no_peers
+    path = table.save(f"python benchmarks/speed/sampling.py {' '.join(words)}", asked.out)
+    print(f"written: {path}")
+    return table
+
+
+class _Raw(argparse.RawDescriptionHelpFormatter):
+    """Keep the line breaks of the description."""
+
+
+if __name__ == "__main__":
+    main()

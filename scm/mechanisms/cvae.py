@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributions, nn
+from torch.distributions import Distribution
 from torch.nn import functional as F
 
 from scm.errors import MechanismError
@@ -74,6 +75,7 @@ class CVAE(Mechanism):
         self.seed = seed
         pixels = image.width if likelihood == "normal" else 0
         self.noise = Noise("normal", (latent + pixels,))
+        self.latent_noise = Noise("normal", (latent,)) if likelihood == "normal" else None
         self.own_encoder, self.own_decoder = encoder is None, decoder is None
         self.encoder, self.decoder = encoder, decoder
         self.log_scale = nn.Parameter(
@@ -124,6 +126,16 @@ class CVAE(Mechanism):
         low, high = self.type.range
         mean = low + (high - low) * self._logits(latent, parents).sigmoid()
         return mean.reshape(len(latent), *self.type.shape)
+
+    def emission(self, parents: Parents, latent: Tensor) -> Distribution:
+        if self.likelihood == "bernoulli":
+            return super().emission(parents, latent)
+        batch = latent.shape[:-1]
+        rows = {p: v.reshape(-1, *self.parents[p].event) for p, v in parents.items()}
+        mean = self.decode(latent.reshape(-1, self.latent), rows)
+        mean = mean.reshape(*batch, *self.type.event)
+        law = distributions.Normal(mean, self.log_scale.exp(), validate_args=False)
+        return distributions.Independent(law, len(self.type.event), validate_args=False)
 
     def forward(self, parents: Parents, noise: Tensor | None) -> Tensor:
         assert noise is not None

@@ -38,6 +38,8 @@ class Mechanism(nn.Module):
         noise: Base noise of one unit, or None where the mechanism is deterministic.
         abduction: How `abduct` finds the noise: "exact", "posterior" (drawn from the exact
             posterior), "approximate", or None where it cannot.
+        latent_noise: Base noise of a latent Z given which there is a density `P(S | PA, Z)`,
+            where there is none without it; None elsewhere.
         broadcasts: True if `forward` takes parents whose batches merely broadcast against
             each other; otherwise the engine flattens every batch to rows first.
         node: Name of the node that it is bound to, for messages.
@@ -46,6 +48,7 @@ class Mechanism(nn.Module):
     type: NodeType
     noise: Noise | None = None
     abduction: Status | None = None
+    latent_noise: Noise | None = None
     broadcasts: bool = False
     node: str = "?"
     parents: Mapping[str, NodeType]
@@ -99,6 +102,19 @@ class Mechanism(nn.Module):
             f"{self.describe()} has no density; give the node a mechanism that has one "
             "(Tabular, Linear, Additive, PostNonlinear, Flow) or leave it out of the question"
         )
+
+    @property
+    def has_density(self) -> bool:
+        """Whether `distribution` is there."""
+        return type(self).distribution is not Mechanism.distribution
+
+    def emission(self, parents: Parents, latent: Tensor) -> Distribution:
+        """`P(S | PA, Z)`, where the mechanism has `latent_noise`.
+
+        Raises:
+            MechanismError: If it has none.
+        """
+        raise MechanismError(f"{self.describe()} has no latent")
 
     def log_prob(self, value: Tensor, parents: Parents) -> Tensor:
         """`log p(value | parents)`, shape `(*batch,)`; errors as in `distribution`."""

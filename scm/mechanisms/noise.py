@@ -8,6 +8,7 @@ noise is one small tensor whatever the law: `x = F^{-1}(u)`, and back by `u = F(
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -87,7 +88,7 @@ class Law(nn.Module):
     def distribution(self) -> distributions.Distribution:
         """The torch distribution with the present parameters."""
         values = {name: getattr(self, name) for name in self.names}
-        return self.family(**values, validate_args=False)
+        return _within_support(self.family)(**values, validate_args=False)
 
     def push(self, noise: Tensor) -> Tensor:
         """Base noise `(*batch, *event)` to values of the same shape."""
@@ -201,6 +202,23 @@ class Law(nn.Module):
         return f"{self.family.__name__}({values})"
 
 
+class _WithinSupport:
+    """The density is zero outside the support, where torch without its checks invents one."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        density: Tensor = super().log_prob(value)  # type: ignore[misc]
+        inside = self.support.check(value)  # type: ignore[attr-defined]
+        return torch.where(inside, density, -torch.inf)
+
+
+@cache
+def _within_support(family: type) -> Any:
+    real = (distributions.constraints.real, distributions.constraints.real_vector)
+    if family.support in real:  # type: ignore[attr-defined]
+        return family
+    return type(family.__name__, (_WithinSupport, family), {})
+
+
 _REFUSED = (
     "{} has no inverse distribution function in torch or scipy, so its noise cannot be "
     "addressed by unit; use one that has (Normal, Laplace, Gamma, StudentT, ...), "
@@ -229,7 +247,7 @@ _SCIPY = {
 
 
 def _parameters(distribution: distributions.Distribution) -> list[str]:
-    names = list(type(distribution).arg_constraints)
+    names = list(distribution.arg_constraints)
     if isinstance(distribution, distributions.MultivariateNormal):
         return ["loc", "scale_tril"]
     if "probs" in names and "logits" in names:

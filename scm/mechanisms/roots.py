@@ -184,10 +184,15 @@ class Empirical(Mechanism):
         counts = torch.bincount(self.values, minlength=self.type.size).double()
         return counts / counts.sum()
 
-    def log_prob(self, value: Tensor, parents: Parents) -> Tensor:
-        if not isinstance(self.type, Categorical):
-            return super().log_prob(value, parents)
-        return self.table().log().to(torch.get_default_dtype())[value]
+    @property
+    def has_density(self) -> bool:
+        return isinstance(self.type, Categorical)
+
+    def distribution(self, parents: Parents) -> Distribution:
+        if not self.has_density:
+            return super().distribution(parents)
+        logits = self.table().log().to(torch.get_default_dtype())
+        return distributions.Categorical(logits=logits)
 
     def config(self) -> dict[str, Any]:
         return {"values": self.values, "type": self.type}

@@ -140,7 +140,8 @@ class Tabular(Mechanism):
         return noise if self._vector else noise.unsqueeze(-1)
 
     def distribution(self, parents: Parents) -> Distribution:
-        return distributions.Categorical(probs=self.rows(parents).to(torch.get_default_dtype()))
+        logits = self.rows(parents).log().to(torch.get_default_dtype())
+        return distributions.Categorical(logits=logits)
 
     def log_prob(self, value: Tensor, parents: Parents) -> Tensor:
         rows = self.rows(parents)

@@ -6,14 +6,11 @@ check that needs no units; `program` carries them out.
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -149,13 +146,14 @@ def parse(
                 "that shape, such as Normal(torch.zeros(event), 1.0)"
             )
         return Drawn(law)
-    if isinstance(value, type) or isinstance(value, nn.Module) and not isinstance(value, Mechanism):
-        raise InterventionError(
-            f"a {getattr(value, '__name__', type(value).__name__)} was given for {node!r}; expected "
-            f"{_OPTIONS}; wrap a module as Structural(module)"
-        )
     if isinstance(value, Mechanism):
         return _replace(node, kind, parents, value, like)
+    if isinstance(value, (type, nn.Module)):
+        given = value.__name__ if isinstance(value, type) else type(value).__name__
+        raise InterventionError(
+            f"a {given} was given for {node!r}; expected {_OPTIONS}; wrap a module as "
+            "Structural(module)"
+        )
     if callable(value):
         required, optional, anything = signature_names(value)
         known = [*parents, "natural"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -121,16 +122,20 @@ class Evaluation:
         if act is None:
             return self.natural(node, parents)
         if act.sweep is None:
-            return self._rule(node, act.rules[0], parents)
+            natural = partial(self.natural, node, parents)
+            return self._rule(node, act.rules[0], parents, natural)
         axis = self.layout.axis(act.sweep)
         constants = [rule.tensor for rule in act.rules if isinstance(rule, Constant)]
         rank = len(self.program.mechanisms[node].type.event)
         if len(constants) == len(act.rules) and all(c.ndim == rank for c in constants):
             return self.layout.by_entry(torch.stack(constants), axis)
+        shared = cache(partial(self.natural, node, parents))
+        varies = any(v.shape[axis] > 1 for v in parents.values())
         parts = []
         for entries, rule in groups(act.rules):
             there = {p: self.layout.select(v, axis, entries) for p, v in parents.items()}
-            part = self._rule(node, rule, there, (axis, entries))
+            natural = partial(self.natural, node, there) if varies else shared
+            part = self._rule(node, rule, there, natural, (axis, entries))
             parts.append((entries, part))
         return self.layout.join(parts, axis)
 
@@ -139,12 +144,13 @@ class Evaluation:
         node: str,
         rule: Rule,
         parents: Mapping[str, Tensor],
+        natural: Callable[[], Tensor],
         at: At | None = None,
     ) -> Tensor:
         own = self.program.mechanisms[node]
         event = own.type.event
         if isinstance(rule, Natural):
-            return self.natural(node, parents)
+            return natural()
         if isinstance(rule, Constant):
             return self.place(node, rule, own.type, at)
         if isinstance(rule, Drawn):
@@ -153,13 +159,12 @@ class Evaluation:
         if isinstance(rule, Replaced):
             return self._replaced(node, rule.mechanism, parents)
         if isinstance(rule, Moved):
-            natural = self.natural(node, parents)
             dose = self._dose(node, rule, at)
-            return natural + dose[(..., *[None] * len(event))] * rule.direction
+            return natural() + dose[(..., *[None] * len(event))] * rule.direction
         arguments = {p: parents[p] for p in rule.names if p != "natural"}
         kinds = self.program.types(list(arguments))
         if "natural" in rule.names:
-            arguments["natural"], kinds["natural"] = self.natural(node, parents), own.type
+            arguments["natural"], kinds["natural"] = natural(), own.type
         return self.computed(node, rule, own.type, arguments, kinds)
 
     def computed(
@@ -170,6 +175,7 @@ class Evaluation:
         arguments: Mapping[str, Tensor],
         kinds: Mapping[str, NodeType],
     ) -> Tensor:
+        """Value of a person's function of ``arguments`` at a node of type ``kind``."""
         rank = len(kind.event)
         leads = [v.shape[: self.layout.rank] for v in arguments.values()]
         batch = broadcast(self.layout.plain, *leads)
@@ -181,9 +187,8 @@ class Evaluation:
         checked = check_shape(out, batch, kind.event, f"function given for {node!r}")
         return typed(checked, kind, node, self.program.like)
 
-    def place(
-        self, node: str, rule: Constant, kind: NodeType, at: At | None
-    ) -> Tensor:
+    def place(self, node: str, rule: Constant, kind: NodeType, at: At | None) -> Tensor:
+        """Lay out a given value; see `Layout.place`."""
         try:
             return self.layout.place(rule, kind, self.population, at)
         except ScmError as error:
@@ -195,6 +200,7 @@ class Evaluation:
         return self.layout.lead(self.population.drawn(self.stream(node, "do"), rule.dose.law), 0)
 
     def stream(self, node: str, purpose: str) -> str:
+        """Name of a noise stream of the node's beside its own."""
         return f"{self.program.streams[node]}\0{purpose}"
 
     def _replaced(self, node: str, other: Mechanism, parents: Mapping[str, Tensor]) -> Tensor:
@@ -307,7 +313,7 @@ def typed(value: Tensor, kind: NodeType, node: str, like: Tensor) -> Tensor:
             f"{node!r} is {kind} but {value.dtype} numbers came out; return int64 codes (or bool)"
         )
     codes = value.long()
-    if codes.numel() and not (0 <= int(codes.min()) and int(codes.max()) < kind.size):
+    if codes.numel() and not (int(codes.min()) >= 0 and int(codes.max()) < kind.size):
         raise MechanismError(
             f"{node!r} is {kind} but codes from {int(codes.min())} to {int(codes.max())} came out; "
             f"return 0 to {kind.size - 1}"
@@ -326,4 +332,3 @@ def groups(rules: Sequence[Rule]) -> list[tuple[list[int], Rule]]:
             key = id(rule.mechanism)
         found.setdefault(key, ([], rule))[0].append(entry)
     return list(found.values())
-

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Independent, Normal
 
 from scm.errors import InterventionError, MechanismError
 from scm.mechanisms.encoder import Encoder
@@ -217,7 +217,7 @@ class _Search:
         if weighed and mechanism.abduction is None:
             return self._kernel(node, mechanism, value, parents)
         fresh = self._fresh(node, mechanism)
-        if weighed:
+        if weighed and self.log_weights is not None:
             noise, weight = self.run.weigh(mechanism, value, parents, fresh)
             self.log_weights = self.log_weights + weight
         else:
@@ -304,12 +304,14 @@ class _Search:
 
     def _fix(self, node: str, noise: Tensor) -> None:
         shape = self.program.mechanisms[node].noise
-        assert shape is not None and isinstance(self.units.fixed, dict)
+        assert shape is not None
+        assert isinstance(self.units.fixed, dict)
         lead = 1 if self.units.draws is None else 2
         self.units.fixed[node] = noise.reshape(noise.shape[-lead - len(shape.shape) :])
 
     def _normalise(self) -> None:
-        assert self.log_weights is not None and self.units.draws is not None
+        assert self.log_weights is not None
+        assert self.units.draws is not None
         total = self.log_weights.logsumexp(0)
         if not torch.isfinite(total).all():
             row = int((~torch.isfinite(total)).nonzero()[0])
@@ -349,11 +351,13 @@ def _largest(value: Tensor, rank: int) -> Tensor:
 
 
 def _sample(law: Distribution, uniform: Tensor) -> Tensor:
-    base = getattr(law, "base_dist", law)
-    if isinstance(base, torch.distributions.Normal):
-        return base.loc + base.scale * torch.special.ndtri(uniform)
+    base = law.base_dist if isinstance(law, Independent) else law
+    if isinstance(base, Normal):
+        draw: Tensor = base.loc + base.scale * torch.special.ndtri(uniform)
+        return draw
     try:
-        return law.icdf(uniform)
+        inverse: Tensor = law.icdf(uniform)
+        return inverse
     except NotImplementedError as error:
         raise MechanismError(
             f"the Encoder returned a {type(law).__name__}, which has no inverse distribution "

@@ -94,9 +94,8 @@ class Layout:
         if at is not None:
             sizes[at[0]] = 1
         lead = list(tensor.shape[:extra])
-        if extra == self.rank and extra > 1 and lead[-1] == self.n:
-            if all(a in (1, b) for a, b in zip(lead, sizes, strict=True)):
-                return tensor
+        if extra == self.rank > 1 and all(a in (1, b) for a, b in zip(lead, sizes, strict=True)):
+            return tensor.expand(*lead[:-1], self.n, *event)
         worlds = f", or worlds then units {tuple(sizes) + event}" if self.rank > 1 else ""
         raise InterventionError(
             f"a value of shape {tuple(tensor.shape)} was given; expected {event or 'a scalar'} "

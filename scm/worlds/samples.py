@@ -12,8 +12,8 @@ from torch import Tensor
 from scm.errors import InterventionError
 from scm.mechanisms.mechanism import Status
 from scm.mechanisms.types import Categorical
-from scm.worlds.acts import Act, Axes, Constant, Drawn, Natural, Sweep, unknown
 from scm.worlds.acting import Acting
+from scm.worlds.acts import Act, Axes, Constant, Natural, Sweep, unknown
 from scm.worlds.data import named
 from scm.worlds.evaluation import Evaluation
 from scm.worlds.population import Population
@@ -65,7 +65,7 @@ class Samples(Acting, Mapping[str, Tensor]):
     ) -> None:
         self.program, self.population = program, population
         self.run = Evaluation(program, population, known, grad)
-        every: dict[str, Status] = {node: "prior" for node in program.graph.nodes}
+        every: dict[str, Status] = dict.fromkeys(program.graph.nodes, "prior")
         self._noise_status = dict(noise_status or every)
         self._value_status = dict(value_status or every)
         self._shown_status = dict(shown_status or every)
@@ -233,11 +233,11 @@ class Samples(Acting, Mapping[str, Tensor]):
         for name, flags in self.run.written.items():
             if not affected.intersection(program.graph.micro(name)):
                 written[name] = self._moved(flags, lost, len(program.sweeps))
-        value, shown = dict(self._value_status), dict(self._shown_status)
+        known, shown = dict(self._value_status), dict(self._shown_status)
         for node in program.graph.topological_order():
             if node in affected:
-                value[node] = shown[node] = self._new_status(program, node, value)
-        samples = self._replace(program, kept, value_status=value, shown_status=shown)
+                known[node] = shown[node] = self._new_status(program, node, known)
+        samples = self._replace(program, kept, value_status=known, shown_status=shown)
         samples.run.written = written
         return samples
 

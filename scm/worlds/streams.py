@@ -72,9 +72,7 @@ class Streams:
         """Base noise `(stop - start, *noise.shape)` of a range of units."""
         return self.start([(stream, noise)], start, stop)[0]()
 
-    def start(
-        self, wanted: Iterable[tuple[str, Noise]], start: int, stop: int
-    ) -> list[_Pending]:
+    def start(self, wanted: Iterable[tuple[str, Noise]], start: int, stop: int) -> list[_Pending]:
         """Begin to draw several streams in parallel; call each result to wait for it."""
         return [_Pending(self, stream, noise, start, stop) for stream, noise in wanted]
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from scm.errors import InterventionError, ScmError
+from scm.mechanisms.assignment import signature_names
 from scm.mechanisms.encoder import Encoder
 from scm.mechanisms.mechanism import Mechanism
 from scm.mechanisms.types import Categorical, Image
 from scm.worlds.acting import Acting
-from scm.mechanisms.assignment import signature_names
 from scm.worlds.acts import Act, Constant, Replaced, unknown
 from scm.worlds.data import named, read
 from scm.worlds.evidence import Method, abduct
@@ -147,7 +147,9 @@ class View(Acting):
             tensor([0.5000])
         """
         if self.condition is not None:
-            raise InterventionError("abduct and given exclude each other; give all the evidence once")
+            raise InterventionError(
+                "abduct was called on a conditioned view; put that evidence into the data"
+            )
         return abduct(
             self.program,
             data,
@@ -206,8 +208,9 @@ class View(Acting):
         if callable(value):
             required, optional, _ = signature_names(value)
             if len(required) > 1 or not required + optional:
-                raise InterventionError(f"the condition on {node!r} must be a function of one value")
-            return value
+                raise InterventionError(f"the condition on {node!r} must take one value")
+            test: Callable[[Tensor], Tensor] = value
+            return test
         if not isinstance(kind, Categorical) or isinstance(kind, Image):
             raise InterventionError(
                 f"given({node}={value!r:.40}) has probability zero, since {node!r} is {kind}; give "
@@ -247,7 +250,8 @@ class View(Acting):
             good = torch.ones(size, dtype=torch.bool, device=self.program.like.device)
             for node, test in self.condition.items():
                 hit = test(units[node])
-                if not isinstance(hit, Tensor) or hit.shape != good.shape or hit.dtype != torch.bool:
+                fits = isinstance(hit, Tensor) and hit.shape == good.shape
+                if not fits or hit.dtype != torch.bool:
                     raise InterventionError(
                         f"the condition on {node!r} returned {hit!r:.60}; expected one bool a unit"
                     )
@@ -264,8 +268,8 @@ class View(Acting):
         last = int(index[-1]) + 1
         like = self.program.like
         streams = Streams(seed, like.device, like.dtype, self.noise_device)
-        units = Population(streams, start, start + last, index=index, total=n)
-        samples = Samples(self.program, units, grad=grad, accepted=found / drawn)
+        chosen = Population(streams, start, start + last, index=index, total=n)
+        samples = Samples(self.program, chosen, grad=grad, accepted=found / drawn)
         return samples._with_acts(list(self.later)) if self.later else samples.compute()
 
     def __repr__(self) -> str:

@@ -189,9 +189,9 @@ def interpret(
 
 
 def _weighted(node: Node, parents: Mapping[str, torch.Tensor], vectors: set[str]) -> Any:
-    out: Any = node.loc
+    out: Any = torch.tensor(node.loc, dtype=torch.float64)
     for name in node.parents:
-        value = parents[name]
+        value = parents[name].double()
         value = value.sum(-1) if name in vectors and not node.event else value
         out = out + node.weights[name] * value
     return out
@@ -276,7 +276,7 @@ def given(node: Node, rule: Rule, vectors: set[str]) -> Any:
                 value = arguments[name]
                 codes = codes + ((value.sum(-1) if name in vectors else value) > 0).long()
             return codes % node.levels
-        out = rule.a + 0.5 * start + torch.sin(torch.as_tensor(_full(node, arguments, vectors)))
+        out = rule.a + 0.5 * start + torch.sin(_full(node, arguments, vectors))
         return out
 
     return _named(function, [*node.parents, *(["natural"] if "natural" in rule.kind else [])])
