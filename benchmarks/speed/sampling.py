@@ -11,9 +11,11 @@ where they share noise, of equal mean and spread where they do not. Peers are op
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.util
 import itertools
 import math
+import operator
 import re
 import subprocess
 import sys
@@ -61,7 +63,8 @@ Run = Callable[[int, dict[str, Any]], Mapping[str, Any]]
 
 def weighted(node: str, values: Mapping[str, Any]) -> Any:
     """`sum_p w_p p`, for tensors and arrays alike."""
-    return sum(weight * values[parent] for parent, weight in EDGES[node].items())
+    terms = (weight * values[parent] for parent, weight in EDGES[node].items())
+    return functools.reduce(operator.add, terms)  # sum() would begin with a pass of 0 + term
 
 
 def tanh_mean(node: str) -> Callable[..., Tensor]:

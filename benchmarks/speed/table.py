@@ -89,6 +89,7 @@ class Table:
         self.name, self.repeats = name, repeats
         self.rows: list[Row] = []
         self.started = time.perf_counter()
+        self.load = _load()
 
     def race(
         self,
@@ -138,7 +139,8 @@ class Table:
         """Add one row a system from measurements; turn k of each is divided by the reference's."""
         for system, measured in values.items():
             base = values[reference]
-            ratios = [a / b for a, b in zip(measured, base, strict=True)] if measured and base else []
+            pairs = zip(measured, base, strict=True) if measured and base else ()
+            ratios = [a / b for a, b in pairs]
             goal = (goals or {}).get(system)
             note = (notes or {}).get(system, "") if measured else MISSING
             self.rows.append(Row(work, system, unit, measured, ratios, reference, goal, note))
@@ -162,8 +164,8 @@ class Table:
             table.add_row(
                 work,
                 row.system + mark,
-                _number(row.median, row.unit),
-                f"{_number(min(row.values))} - {_number(max(row.values))}",
+                _amount(row.median, row),
+                f"{_amount(min(row.values), row)} - {_amount(max(row.values), row)}",
                 "" if row.ratio is None else _number(row.ratio),
                 f"{_number(min(row.ratios))} - {_number(max(row.ratios))}" if row.ratios else "",
                 _goal(row),
@@ -171,11 +173,12 @@ class Table:
             )
         wide = console or Console()
         if not wide.is_terminal:
-            wide = Console(width=150, file=wide.file)
+            wide = Console(width=140, file=wide.file)
         wide.print(table)
         for row in self.rows:
             if row.note and row.median is not None:
                 wide.print(f"{row.work}, {row.system}: {row.note}", highlight=False)
+        wide.print(f"Load of the machine: {self.load} before, {_load()} after.", highlight=False)
         missed = [r for r in self.rows if r.met is False]
         for row in missed:
             wide.print(
@@ -194,7 +197,7 @@ class Table:
             "name": self.name,
             "command": command,
             "seconds": round(time.perf_counter() - self.started, 1),
-            "machine": machine(),
+            "machine": f"{machine()}, load {self.load} before and {_load()} after",
             "rows": [row.as_json() for row in self.rows],
         }
         path.write_text(json.dumps(content, indent=2) + "\n")
@@ -207,6 +210,10 @@ def machine() -> str:
         f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} torch threads, "
         f"torch {torch.__version__}, Python {platform.python_version()}"
     )
+
+
+def _load() -> str:
+    return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
 
 
 def _clock(call: Callable[[], Any], inner: int) -> float:
@@ -227,7 +234,11 @@ def _goal(row: Row) -> str:
     return "" if row.goal is None else f"<= {_number(row.goal)}"
 
 
-def _number(value: float, unit: str = "") -> str:
-    if unit == "s" and value < 0.1:
-        return f"{1000 * value:.3g} ms"
-    return f"{value:.3g}{' ' * bool(unit)}{unit}" if value < 1000 else f"{value:.0f} {unit}".strip()
+def _amount(value: float, row: Row) -> str:
+    if row.unit == "s" and (row.median or 0.0) < 0.1:
+        return f"{_number(1000 * value)} ms"
+    return f"{_number(value)} {row.unit}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"

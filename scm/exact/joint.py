@@ -320,7 +320,8 @@ class Joint:
     def _impossible(self, acts: Mapping[str, int], seen: Mapping[str, int]) -> InterventionError:
         under = f" under do({self._domain.show(acts)})" if acts else ""
         return InterventionError(
-            f"the condition {self._domain.show(seen)}{under} has probability zero"
+            f"the condition {self._domain.show(seen)}{under} has probability zero; condition on "
+            "something that can happen, or set it with do="
         )
 
 

@@ -112,7 +112,8 @@ class Table:
         within = self._sum(cell | more)
         if not within > 0:
             raise InterventionError(
-                f"the condition {self._domain.show({**acts, **conditions})} has probability zero"
+                f"the condition {self._domain.show({**acts, **conditions})} has probability zero; "
+                "condition on something that can happen, or set it with do="
             )
         if any(more.get(name, code) != code for name, code in wanted.items()):
             return torch.zeros((), dtype=torch.float64)

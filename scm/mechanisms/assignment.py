@@ -17,7 +17,15 @@ from torch import Tensor, nn
 from scm.errors import MechanismError
 from scm.mechanisms.types import NodeType
 
-__all__ = ["Assignment", "Inputs", "batch_shape", "broadcast", "check_shape", "pad", "signature_names"]
+__all__ = [
+    "Assignment",
+    "Inputs",
+    "batch_shape",
+    "broadcast",
+    "check_shape",
+    "pad",
+    "signature_names",
+]
 
 Inputs = Literal["concatenated", "named"]
 
@@ -28,11 +36,14 @@ class Assignment(nn.Module):
     Args:
         f: The function or module.
         inputs: How a module takes its parents.
-        extra: Keyword arguments beside the parents that a function gets (`noise`, `value`).
+        extra: Types of what a function gets beside the parents (`noise`, `value`).
     """
 
     def __init__(
-        self, f: Callable[..., Tensor], inputs: Inputs = "concatenated", extra: tuple[str, ...] = ()
+        self,
+        f: Callable[..., Tensor],
+        inputs: Inputs = "concatenated",
+        extra: Mapping[str, NodeType] | None = None,
     ) -> None:
         super().__init__()
         if not callable(f):
@@ -41,7 +52,7 @@ class Assignment(nn.Module):
             raise MechanismError(f"inputs={inputs!r}; expected 'concatenated' or 'named'")
         self.f = f
         self.inputs: Inputs = inputs
-        self.extra = extra
+        self.extra = dict(extra or {})
         self.node = "?"
         self.parents: Mapping[str, NodeType] = {}
         self.arguments: dict[str, str] = {}
@@ -86,20 +97,23 @@ class Assignment(nn.Module):
                 f"named {expected}: the parents in the graph{' and the noise' * bool(self.extra)}"
             )
 
-    def __call__(self, parents: Mapping[str, Tensor], event: tuple[int, ...], **extra: Any) -> Any:
-        """Value `(*batch, *event)`; ``extra`` values have the event rank of the result."""
-        batch = batch_shape(parents, self.parents)
+    def __call__(
+        self, parents: Mapping[str, Tensor], event: tuple[int, ...], **extra: Tensor
+    ) -> Tensor:
+        """Value `(*batch, *event)`, where the batches of parents and extras broadcast."""
+        values = {**parents, **extra}
+        types = {**self.parents, **self.extra}
+        batch = batch_shape(values, types)
         if not self.is_module:
-            named = {p: pad(v, self.parents[p], len(event)) for p, v in parents.items()}
-            named = self._by_argument(named)
-            return check_shape(self.f(**named, **extra), batch, event, f"function of {self.node!r}")
+            named = {p: pad(v, types[p], len(event)) for p, v in values.items()}
+            out = self.f(**self._by_argument(named))
+            return check_shape(out, batch, event, f"function of {self.node!r}")
         if self.inputs == "named":
-            out = self.f(**self._by_argument(parents), **extra)
+            out = self.f(**self._by_argument(values))
         else:
-            columns = [self.parents[p].features(v) for p, v in parents.items()]
-            columns += [v.flatten(len(batch)) if event else v.unsqueeze(-1) for v in extra.values()]
+            columns = [types[p].features(v) for p, v in values.items()]
             dtype = next((c.dtype for c in columns if c.is_floating_point()), None)
-            weight = next(self.f.parameters(), None)
+            weight = next(self._modules["f"].parameters(), None)  # type: ignore[union-attr]
             dtype = weight.dtype if weight is not None else dtype
             columns = [c.to(dtype).expand(*batch, -1) for c in columns]
             out = self.f(torch.cat(columns, -1))

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from scm.errors import MechanismError
 from scm.mechanisms.mechanism import Mechanism, Parents, Status
 from scm.mechanisms.noise import Noise
+from scm.mechanisms.seeding import seeded
 from scm.mechanisms.types import Image
 
 __all__ = ["CVAE"]
@@ -86,13 +87,13 @@ class CVAE(Mechanism):
     def on_bind(self) -> None:
         context = sum(kind.width for kind in self.parents.values())
         pixels = self.type.width
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with seeded(self.seed):
             if self.encoder is None:
-                self.encoder = _mlp([pixels + context, *self.hidden, 2 * self.latent])
+                widths = [pixels + context, *self.hidden, 2 * self.latent]
+                self.encoder = _mlp(widths).to(self.log_scale)
             if self.decoder is None:
                 widths = [self.latent + context, *reversed(self.hidden), pixels]
-                self.decoder = _mlp(widths)
+                self.decoder = _mlp(widths).to(self.log_scale)
 
     def _context(self, parents: Parents) -> list[Tensor]:
         dtype = self.log_scale.dtype

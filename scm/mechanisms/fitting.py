@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from scm.errors import MechanismError
+from scm.mechanisms.seeding import seeded
 
 if TYPE_CHECKING:
     from scm.mechanisms.mechanism import Mechanism
@@ -44,7 +45,8 @@ def minimise(
         Mean loss of each epoch.
 
     Raises:
-        MechanismError: If the loss stops being finite.
+        MechanismError: If there are no rows, or the loss stops being finite; the parameters
+            are then those of the last step that was.
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -55,6 +57,11 @@ def minimise(
     else:
         generator.manual_seed(seed)
     n = len(value)
+    if not n or epochs < 1:
+        raise MechanismError(
+            f"{n} rows and epochs={epochs} were given to fit {mechanism.describe()}; at least "
+            "one of each is needed"
+        )
     steps = max(1, (n + batch - 1) // batch)
     trainable = [p for p in mechanism.parameters() if p.requires_grad]
     optimiser = torch.optim.Adam(trainable, lr=lr)
@@ -73,7 +80,7 @@ def minimise(
         disable=not (progress and (console.is_terminal or console.is_jupyter)),
     )
     try:
-        with bar, torch.enable_grad():
+        with bar, torch.enable_grad(), seeded(generator.initial_seed(), value.device):
             task = bar.add_task("", total=epochs, loss="")
             for _ in range(epochs):
                 order = torch.randperm(n, generator=generator, device=value.device)
@@ -81,17 +88,18 @@ def minimise(
                 for rows in order.split(batch):
                     there = {name: v[rows] for name, v in parents.items()}
                     loss = mechanism.loss(value[rows], there, generator)
+                    if not torch.isfinite(loss):
+                        raise MechanismError(
+                            f"the loss of {mechanism.describe()} became {loss.item():g} after "
+                            f"{len(history)} epochs; lower lr={lr:g}, rescale the data, or declare "
+                            "noise that gives them a density. The parameters are those before it"
+                        )
                     optimiser.zero_grad(set_to_none=True)
                     loss.backward()
                     optimiser.step()
                     schedule.step()
                     total += loss.item() * len(rows)
                 history.append(total / n)
-                if not torch.isfinite(torch.tensor(history[-1])):
-                    raise MechanismError(
-                        f"the loss of {mechanism.describe()} became {history[-1]} after "
-                        f"{len(history)} epochs; lower lr={lr:g} or rescale the data"
-                    )
                 bar.update(task, advance=1, loss=f"{history[-1]:.4g}")
     finally:
         mechanism.train(was_training)

@@ -12,6 +12,7 @@ from torch.distributions import Distribution, Independent, TransformedDistributi
 from scm.errors import MechanismError
 from scm.mechanisms.mechanism import Mechanism, Parents, Status
 from scm.mechanisms.noise import Noise
+from scm.mechanisms.seeding import seeded
 from scm.mechanisms.types import Real
 
 if TYPE_CHECKING:
@@ -80,9 +81,8 @@ class Flow(Mechanism):
         family = flows.MAF
         if self.options["kind"] == "spline":
             family, options["bins"] = flows.NSF, self.options["bins"]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.options["seed"])
-            self.flow = family(self.type.width, context, **options).to(self.loc.dtype)
+        with seeded(self.options["seed"]):
+            self.flow = family(self.type.width, context, **options).to(self.loc)
 
     def _law(self, parents: Parents) -> Any:
         assert self.flow is not None

@@ -83,9 +83,7 @@ class Macro(Mechanism):
                 "one (Macro(read, write)), or act on the micro node with man(...)"
             )
         rank, own = len(kind.event), len(self.type.event)
-        batch = broadcast(
-            micro.shape[: micro.ndim - rank], value.shape[: value.ndim - own]
-        )
+        batch = broadcast(micro.shape[: micro.ndim - rank], value.shape[: value.ndim - own])
         micro = micro.expand(*batch, *kind.event)
         value = value.expand(*batch, *self.type.event)
         out = self.write(micro, pad(value, self.type, rank))

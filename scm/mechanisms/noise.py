@@ -2,19 +2,23 @@
 
 Every node owns standard uniform or standard normal noise U of a fixed width. A
 distribution is reached from it by its inverse distribution function, so that a unit's
-noise is one small tensor whatever the law: `x = F^{-1}(u)`, and back by `u = F(x)`.
+noise is one small tensor whatever the law: `x = F^{-1}(Phi(u))`, and back.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
+import numpy as np
 import torch
-from torch import Tensor, distributions, nn
+from torch import Tensor, distributions, nn, special
 
-from scm.errors import MechanismError, ScmError
+from scm.errors import MechanismError
+from scm.mechanisms.families import SCIPY, maximum_likelihood
 
 __all__ = ["Law", "Noise"]
 
@@ -37,15 +41,16 @@ class Noise:
         return int(torch.Size(self.shape).numel())
 
 
-_NORMAL_BASE = (distributions.Normal, distributions.LogNormal, distributions.MultivariateNormal)
+_UNIFORM_BASE = (distributions.Uniform,)
 
 
 class Law(nn.Module):
     """A torch distribution as a push-forward of base noise.
 
-    `push(u)` is `F^{-1}(u)` (or the affine map, where the base is normal), `pull(x)` its
-    inverse, exact for continuous laws; for discrete ones `pull` draws from the interval of
-    noise that gives x. Torch's `icdf` is used where there is one, scipy's otherwise.
+    `push(u)` is `F^{-1}(Phi(u))` of standard normal u, which is an affine map where F is
+    itself normal (a `Uniform` has uniform u instead), and `pull(x)` its inverse: exact for
+    continuous laws, a draw from the noise that gives x for discrete ones. Both work from the
+    nearer tail in float64, so that x survives the way to a float32 u and back far out too.
 
     Args:
         distribution: Any univariate torch distribution, a batch of them (the batch is
@@ -60,8 +65,20 @@ class Law(nn.Module):
         tensor([1., 3.])
     """
 
+    loc: Tensor
+    scale: Tensor
+    scale_tril: Tensor
+    rate: Tensor
+    low: Tensor
+    high: Tensor
+
     def __init__(self, distribution: distributions.Distribution) -> None:
         super().__init__()
+        if not isinstance(distribution, distributions.Distribution):
+            raise MechanismError(
+                f"{distribution!r} was given as a law; expected a torch distribution, such as "
+                "Normal(0.0, 1.0)"
+            )
         if isinstance(distribution, distributions.Independent):
             distribution = distribution.base_dist
         self.family = type(distribution)
@@ -74,21 +91,23 @@ class Law(nn.Module):
         multivariate = isinstance(distribution, distributions.MultivariateNormal)
         if distribution.event_shape and not (multivariate and not distribution.batch_shape):
             raise MechanismError(_REFUSED.format(distribution))
-        law: Literal["normal", "uniform"] = (
-            "normal" if isinstance(distribution, _NORMAL_BASE) else "uniform"
-        )
-        self.noise = Noise(law, self.event)
-        self.discrete = distribution.support.is_discrete  # type: ignore[union-attr]
+        uniform = isinstance(distribution, _UNIFORM_BASE)
+        self.noise = Noise("uniform" if uniform else "normal", self.event)
         self._known: tuple[Any, tuple[bool, bool]] = (None, (False, False))
-        if law == "uniform":
-            self._uses_torch = not self.discrete and _has_torch_icdf(distribution)
-            if not self._uses_torch and self.family.__name__ not in _SCIPY:
-                raise MechanismError(_REFUSED.format(distribution))
+        support = distribution.support
+        self.discrete = bool(support is not None and support.is_discrete)
+        known = self.family in _CLOSED or self.family.__name__ in SCIPY
+        if not known and (self.discrete or not _has_torch_icdf(distribution)):
+            raise MechanismError(_REFUSED.format(distribution))
 
     def distribution(self) -> distributions.Distribution:
-        """The torch distribution with the present parameters."""
-        values = {name: getattr(self, name) for name in self.names}
-        return _within_support(self.family)(**values, validate_args=False)
+        """The torch distribution with the present parameters, batch or event `event`."""
+        return self._distribution({name: getattr(self, name) for name in self.names})
+
+    def _distribution(self, parameters: Mapping[str, Tensor]) -> distributions.Distribution:
+        family = _within_support(self.family)  # type: ignore[arg-type]
+        law: distributions.Distribution = family(**parameters, validate_args=False)
+        return law
 
     def push(self, noise: Tensor) -> Tensor:
         """Base noise `(*batch, *event)` to values of the same shape."""
@@ -99,10 +118,10 @@ class Law(nn.Module):
         if self.family is distributions.LogNormal:
             return torch.exp(self.loc + self.scale * noise)
         if self.family is distributions.MultivariateNormal:
-            return self.loc + noise @ self.scale_tril.mT
-        if self._uses_torch:
-            return self.distribution().icdf(noise)
-        return self._scipy("ppf", noise)
+            return self.loc + noise @ self.scale_tril.mT.to(noise)
+        if self.family is distributions.Uniform:
+            return self.low + (self.high - self.low) * noise
+        return self._quantile(noise.double()).to(noise)
 
     def around(self, mean: Tensor, noise: Tensor) -> Tensor:
         """`mean + push(noise)`, in one pass where the law is a centred normal."""
@@ -122,84 +141,200 @@ class Law(nn.Module):
         """Values `(*batch, *event)` to the base noise that gives them.
 
         Args:
+            value: Values within the support.
             fresh: Fresh base noise of the same shape, used by discrete laws alone.
+
+        Raises:
+            MechanismError: If a value is outside the support, or so improbable that no
+                noise gives it.
         """
         if self.family is distributions.Normal:
             return (value - self.loc) / self.scale
-        if self.family is distributions.LogNormal:
-            return (value.log() - self.loc) / self.scale
         if self.family is distributions.MultivariateNormal:
             centred = (value - self.loc).unsqueeze(-1)
-            return torch.linalg.solve_triangular(self.scale_tril, centred, upper=False).squeeze(-1)
+            tril = self.scale_tril.to(centred)
+            return torch.linalg.solve_triangular(tril, centred, upper=False).squeeze(-1)
+        value = self._supported(value)
+        if self.family is distributions.LogNormal:
+            return (value.log() - self.loc) / self.scale
+        if self.family is distributions.Uniform:
+            return (value - self.low) / (self.high - self.low)
         if self.discrete:
-            low, high = self._scipy("cdf", value - 1), self._scipy("cdf", value)
-            return low + fresh * (high - low)
-        if self._uses_torch:
-            return self.distribution().cdf(value)
-        return self._scipy("cdf", value)
+            return self._pull_discrete(value, fresh)
+        lower, upper = self._tails(value.double())
+        tail = torch.where(lower < upper, lower, upper).clamp_min(_SMALLEST)
+        noise = torch.where(lower < upper, 1.0, -1.0) * special.ndtri(tail)
+        if noise.requires_grad or not value.requires_grad:
+            return noise.to(value)
+        slope = (self.distribution().log_prob(value.detach()) - _NORMAL.log_prob(noise)).exp()
+        return (noise + (value - value.detach()) * slope).to(value)
+
+    def _pull_discrete(self, value: Tensor, fresh: Tensor) -> Tensor:
+        low = self._scipy("cdf", value.double() - 1)
+        high = self._scipy("cdf", value.double())
+        where = _phi(fresh.double())
+        noise = special.ndtri(low + where * (high - low)).to(fresh)
+        middle = special.ndtri((low + high) / 2).to(fresh)
+        # The dtype of the noise may round it into a neighbour's interval.
+        noise = torch.where(self.push(noise) == value, noise, middle)
+        lost = self.push(noise) != value
+        if lost.any():
+            raise MechanismError(_IMPROBABLE.format(value[lost][0].item(), self))
+        return noise
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log density of `(*batch, *event)`, summed over the event: `(*batch,)`."""
-        density = self.distribution().log_prob(value)
+        """Log density of `(*batch, *event)`, summed over the event: `(*batch,)`.
+
+        It is `-inf` outside the support.
+        """
+        inside, clamped = self._inside(value)
+        density: Tensor = self.distribution().log_prob(clamped)
         if self.family is distributions.MultivariateNormal:
             return density
+        density = density.masked_fill(~inside, -torch.inf)
         return density.flatten(density.ndim - len(self.event)).sum(-1) if self.event else density
 
+    def _quantile(self, z: Tensor) -> Tensor:
+        """`F^{-1}(Phi(z))` of float64 z."""
+        if self.family is distributions.Exponential:
+            return special.log_ndtr(-z).neg() / self.rate
+        if self.family is distributions.Laplace:
+            return self.loc - self.scale * z.sign() * (special.log_ndtr(-z.abs()) + math.log(2.0))
+        if self.discrete:
+            return self._scipy("ppf", _phi(z).clamp(_SMALLEST, _LARGEST))
+        tail = _phi(-z.abs()).clamp_min(_SMALLEST)
+        if self.family.__name__ not in SCIPY:
+            probability = torch.where(z < 0, tail, 1 - tail).clamp_max(_LARGEST)
+            value: Tensor = self._double().icdf(probability)
+            return value
+        lower = z < 0
+        value = self._scipy("isf", tail, ~lower, self._scipy("ppf", tail, lower))
+        if self.family is distributions.VonMises:
+            value = _wrap(value)
+        if not z.requires_grad:
+            return value
+        slope = (_NORMAL.log_prob(z.detach()) - self._double().log_prob(value)).exp()
+        return value + (z - z.detach()) * slope
+
+    def _tails(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        """`F(x)` and `1 - F(x)` of float64 values."""
+        if self.family is distributions.Exponential:
+            return -torch.expm1(-self.rate * value), torch.exp(-self.rate * value)
+        if self.family is distributions.Laplace:
+            z = (value - self.loc) / self.scale
+            tail = 0.5 * torch.exp(-z.abs())
+            return torch.where(z < 0, tail, 1 - tail), torch.where(z < 0, 1 - tail, tail)
+        if self.family is distributions.VonMises:
+            value = self.loc + _wrap(value - self.loc)
+        if self.family.__name__ in SCIPY:
+            return self._scipy("cdf", value), self._scipy("sf", value)
+        lower: Tensor = self._double().cdf(value)
+        return lower, 1 - lower
+
+    def _double(self) -> distributions.Distribution:
+        return self._distribution({name: getattr(self, name).double() for name in self.names})
+
+    def _inside(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Where values are in the support, and they moved into it if rounding put them out."""
+        support = self.distribution().support
+        if support is None or self.family is distributions.MultivariateNormal:
+            return torch.ones_like(value, dtype=torch.bool), value
+        low = getattr(support, "lower_bound", None)
+        high = getattr(support, "upper_bound", None)
+        if self.family is distributions.VonMises:
+            low, high = -math.pi, math.pi
+        moved = value
+        if low is not None:
+            moved = torch.maximum(moved, torch.as_tensor(low).to(value))
+        if high is not None:
+            moved = torch.minimum(moved, torch.as_tensor(high).to(value))
+        slack = torch.finfo(value.dtype).eps ** 0.5 * (1 + value.abs()) * (not self.discrete)
+        inside = (moved - value).abs() <= slack
+        return inside & (moved == moved.round()) if self.discrete else inside, moved
+
+    def _supported(self, value: Tensor) -> Tensor:
+        inside, moved = self._inside(value)
+        if not inside.all():
+            wrong = value[~inside]
+            raise MechanismError(
+                f"{wrong.numel()} of {value.numel()} values, {wrong.flatten()[0].item():g} among "
+                f"them, are outside the support of {self.extra_repr()}; correct the data or "
+                "declare another distribution"
+            )
+        return moved
+
     def fit(self, values: Tensor, *, centred: bool = False) -> None:
-        """Set the parameters to their maximum-likelihood values, in closed form.
+        """Set the parameters to their maximum-likelihood values.
+
+        In closed form where there is one, otherwise by L-BFGS from the present parameters
+        (numbers of trials stay as they are).
 
         Args:
             values: `(n, *event)`.
             centred: Leave the location where it is (noise around a fitted mean).
 
         Raises:
-            MechanismError: If this family has no closed form here.
+            MechanismError: If the values do not vary, are outside the support, or have no
+                maximum of the likelihood.
         """
-        if self.family in (distributions.Normal, distributions.LogNormal):
-            x = values.log() if self.family is distributions.LogNormal else values
-            loc = self.loc if centred else x.mean(0)
-            self._set(loc=loc, scale=(x - loc).square().mean(0).sqrt())
-        elif self.family is distributions.Laplace:
-            loc = self.loc if centred else values.median(0).values
-            self._set(loc=loc, scale=(values - loc).abs().mean(0))
-        elif self.family is distributions.Uniform:
-            self._set(low=values.min(0).values, high=values.max(0).values)
-        elif self.family is distributions.Exponential:
-            self._set(rate=1 / values.mean(0))
-        elif self.family is distributions.Poisson:
-            self._set(rate=values.mean(0))
-        elif self.family is distributions.MultivariateNormal:
-            loc = self.loc if centred else values.mean(0)
-            cov = (values - loc).mT @ (values - loc) / len(values)
-            self._set(loc=loc, scale_tril=torch.linalg.cholesky(cov))
-        else:
-            raise MechanismError(
-                f"no closed-form fit of {self.family.__name__} is known here; give its "
-                "parameters, or use Flow() for a density to be learnt"
-            )
-
-    def _set(self, **values: Tensor) -> None:
-        for name, value in values.items():
-            if name == "scale" and not (value > 0).all():
-                raise ScmError(
-                    f"a {self.family.__name__} of scale {value.min():g} would fit these data, "
-                    "which do not vary; declare the node Structural (deterministic) instead"
+        if not len(values):
+            raise MechanismError(f"no rows were given to fit {self.extra_repr()}; give at least 2")
+        estimate = maximum_likelihood(self, values.detach().double(), centred)
+        constraints: Any = self.distribution().arg_constraints
+        for name, value in estimate.items():
+            constraint = constraints[name]
+            good = torch.isfinite(value).all()
+            if not getattr(constraint, "is_dependent", False):
+                good = good & constraint.check(value).all()
+            if not good or (name == "scale" and not (value > 0).all()):
+                raise MechanismError(
+                    f"{self.family.__name__} would need {name} = {_brief(value)} to fit these "
+                    "data, which hardly vary; declare the node Structural (deterministic) instead"
                 )
-            with torch.no_grad():
+        with torch.no_grad():
+            for name, value in estimate.items():
                 getattr(self, name).copy_(value)
 
-    def _scipy(self, function: str, value: Tensor) -> Tensor:
+    def _scipy(
+        self,
+        function: str,
+        value: Tensor,
+        where: Tensor | None = None,
+        out: Tensor | None = None,
+    ) -> Tensor:
+        """Apply scipy's function of this law, where wanted, and leave ``out`` elsewhere."""
         from scipy import stats
 
-        name, convert = _SCIPY[self.family.__name__]
-        parameters = {p: getattr(self, p).double().cpu().numpy() for p in self.names}
-        law = getattr(stats, name)(**convert(parameters))
-        out = getattr(law, function)(value.detach().double().cpu().numpy())
-        return torch.as_tensor(out).to(value)
+        name, convert = SCIPY[self.family.__name__]
+        x = value.detach().cpu().numpy()
+        mask = np.ones(x.shape, bool) if where is None else where.cpu().numpy()
+        result = np.empty_like(x) if out is None else out.cpu().numpy()
+        parameters = {}
+        for p in self.names:
+            given = getattr(self, p).double().cpu().numpy()
+            parameters[p] = given if not given.ndim else np.broadcast_to(given, x.shape)[mask]
+        result[mask] = getattr(getattr(stats, name), function)(x[mask], **convert(parameters))
+        return torch.as_tensor(result).to(value.device)
 
     def extra_repr(self) -> str:
         values = ", ".join(f"{p}={_short(getattr(self, p))}" for p in self.names)
         return f"{self.family.__name__}({values})"
+
+
+_NORMAL = distributions.Normal(0.0, 1.0)
+_SMALLEST, _LARGEST = 1e-300, 1 - 2.0**-53
+_CLOSED = (
+    distributions.Normal,
+    distributions.LogNormal,
+    distributions.MultivariateNormal,
+    distributions.Uniform,
+    distributions.Exponential,
+    distributions.Laplace,
+)
+_IMPROBABLE = (
+    "a value {:g} is so improbable under {} that no noise of floating-point numbers gives it; "
+    "correct the data or declare another distribution"
+)
 
 
 class _WithinSupport:
@@ -226,28 +361,8 @@ _REFUSED = (
 )
 
 
-def _same(*names: str) -> dict[str, str]:
-    return {name: name for name in names}
-
-
-# torch family -> (scipy law, how torch's parameters become scipy's)
-_SCIPY = {
-    "Gamma": ("gamma", lambda p: {"a": p["concentration"], "scale": 1 / p["rate"]}),
-    "Chi2": ("chi2", lambda p: {"df": p["df"]}),
-    "Beta": ("beta", lambda p: {"a": p["concentration1"], "b": p["concentration0"]}),
-    "StudentT": ("t", lambda p: {"df": p["df"], "loc": p["loc"], "scale": p["scale"]}),
-    "FisherSnedecor": ("f", lambda p: {"dfn": p["df1"], "dfd": p["df2"]}),
-    "InverseGamma": ("invgamma", lambda p: {"a": p["concentration"], "scale": p["rate"]}),
-    "VonMises": ("vonmises", lambda p: {"kappa": p["concentration"], "loc": p["loc"]}),
-    "Poisson": ("poisson", lambda p: {"mu": p["rate"]}),
-    "Geometric": ("geom", lambda p: {"p": p["probs"], "loc": -1}),
-    "Binomial": ("binom", lambda p: {"n": p["total_count"], "p": p["probs"]}),
-    "NegativeBinomial": ("nbinom", lambda p: {"n": p["total_count"], "p": 1 - p["probs"]}),
-}
-
-
 def _parameters(distribution: distributions.Distribution) -> list[str]:
-    names = list(distribution.arg_constraints)
+    names: list[str] = list(distribution.arg_constraints)
     if isinstance(distribution, distributions.MultivariateNormal):
         return ["loc", "scale_tril"]
     if "probs" in names and "logits" in names:
@@ -262,12 +377,25 @@ def _parameters(distribution: distributions.Distribution) -> list[str]:
 
 
 def _has_torch_icdf(distribution: distributions.Distribution) -> bool:
-    half = torch.full(distribution.batch_shape, 0.5)
+    half = torch.full(distribution.batch_shape, 0.5, dtype=torch.float64)
     try:
         distribution.cdf(distribution.icdf(half))
     except (NotImplementedError, RuntimeError, ValueError):
         return False
     return True
+
+
+def _phi(z: Tensor) -> Tensor:
+    """The normal distribution function; torch's `ndtr` is zero below -8.3."""
+    return 0.5 * torch.erfc(-z * math.sqrt(0.5))
+
+
+def _wrap(angle: Tensor) -> Tensor:
+    return (angle + math.pi).remainder(2 * math.pi) - math.pi
+
+
+def _brief(value: Tensor) -> str:
+    return f"{value.flatten()[0].item():g}" if value.numel() == 1 else f"{value.tolist()!s:.60}"
 
 
 def _short(value: Tensor) -> str:

@@ -43,9 +43,9 @@ class Root(Mechanism):
     def __new__(cls, distribution: Distribution | None = None, type: NodeType | None = None) -> Any:  # noqa: A002
         if isinstance(distribution, distributions.Bernoulli):
             p = distribution.probs
-            return Tabular(torch.stack([1 - p, p], -1))
+            return Tabular(torch.stack([1 - p, p], -1), levels=_levels(type))
         if isinstance(distribution, distributions.Categorical):
-            return Tabular(distribution.probs)
+            return Tabular(distribution.probs, levels=_levels(type))
         return super().__new__(cls)
 
     def __init__(self, distribution: Distribution, type: NodeType | None = None) -> None:  # noqa: A002
@@ -196,6 +196,12 @@ class Empirical(Mechanism):
 
     def config(self) -> dict[str, Any]:
         return {"values": self.values, "type": self.type}
+
+
+def _levels(kind: NodeType | None) -> Any:
+    if kind is not None and not isinstance(kind, Categorical):
+        raise MechanismError(f"a root with levels was declared {kind}; expected Categorical")
+    return None if kind is None else kind.levels
 
 
 def _shared(*values: float | Tensor) -> list[Tensor]:

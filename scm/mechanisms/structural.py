@@ -57,10 +57,11 @@ class Structural(Mechanism):
         self.law = noise if isinstance(noise, Law) or noise is None else Law(noise)
         if inverse is not None and (self.law is None or self.law.discrete):
             raise MechanismError("inverse= gives noise back; it needs a continuous noise=")
-        self.f = Assignment(f, inputs, extra=("noise",) if self.law else ())
-        self.inverse = Assignment(inverse, inputs, extra=("value",)) if inverse else None
+        self.f = Assignment(f, inputs, {"noise": Real(self.law.event)} if self.law else None)
+        self.inverse = Assignment(inverse, inputs, {"value": type}) if inverse else None
         self.noise = self.law.noise if self.law else None
-        self.broadcasts = not self.f.is_module and (inverse is None or not self.inverse.is_module)
+        modules = self.f.is_module or (self.inverse is not None and self.inverse.is_module)
+        self.broadcasts = not modules
         self.abduction: Status | None = "exact" if self.law is None or inverse else None
 
     def on_bind(self) -> None:
@@ -72,15 +73,12 @@ class Structural(Mechanism):
         event = self.type.event
         if noise is None or self.law is None:
             return self.f(parents, event)
-        pushed = self.law.push(noise)
-        missing = len(event) - len(self.law.event)
-        return self.f(parents, event, noise=pushed[(..., *[None] * missing)])
+        return self.f(parents, event, noise=self.law.push(noise))
 
     def abduct(self, value: Tensor, parents: Parents, fresh: Tensor) -> Tensor:
         if self.inverse is None or self.law is None:
             return super().abduct(value, parents, fresh)
-        missing = len(self.law.event) - len(self.type.event)
-        noise = self.inverse(parents, self.law.event, value=value[(..., *[None] * missing)])
+        noise = self.inverse(parents, self.law.event, value=value)
         return self.law.pull(noise, fresh)
 
     def loss(self, value: Tensor, parents: Parents, generator: torch.Generator) -> Tensor:

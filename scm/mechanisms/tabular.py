@@ -60,7 +60,13 @@ class Tabular(Mechanism):
                 raise MechanismError("Tabular() needs a table, or levels= and a later fit")
             size = levels if isinstance(levels, int) else len(levels)
             table = torch.full((size,), 1.0 / size)
-        probs = torch.as_tensor(table, dtype=torch.float64).detach().clone()
+        try:
+            probs = torch.as_tensor(table, dtype=torch.float64).detach().clone()
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise MechanismError(
+                f"{table!r:.60} was given as a table; expected probabilities (*levels of "
+                "parents, levels) whose last axis sums to 1"
+            ) from error
         self._check_probabilities(probs)
         self.register_buffer("probs", probs / probs.sum(-1, keepdim=True))
         k = int(probs.shape[-1])
@@ -73,7 +79,12 @@ class Tabular(Mechanism):
 
     @staticmethod
     def _check_probabilities(probs: Tensor) -> None:
-        if probs.ndim == 0 or not torch.isfinite(probs).all() or (probs < 0).any():
+        if not probs.ndim or not probs.numel():
+            raise MechanismError(
+                f"a table of shape {tuple(probs.shape)} was given; expected (*levels of parents, "
+                "levels), with at least one level"
+            )
+        if not torch.isfinite(probs).all() or (probs < 0).any():
             raise MechanismError(
                 f"a table of shape {tuple(probs.shape)} with entries from {probs.min():g} to "
                 f"{probs.max():g} was given; probabilities must be finite and non-negative"
@@ -121,7 +132,9 @@ class Tabular(Mechanism):
         return self.coupling.value(self.rows(parents), self._wide(noise))
 
     def abduct(self, value: Tensor, parents: Parents, fresh: Tensor) -> Tensor:
-        rows = self.rows(parents).expand(*value.shape, -1)
+        rows = self.rows(parents)
+        batch = torch.broadcast_shapes(rows.shape[:-1], value.shape)
+        rows, value = rows.expand(*batch, -1), value.expand(batch)
         chance = rows.gather(-1, value.unsqueeze(-1)).squeeze(-1)
         if (chance <= 0).any():
             bad = (chance <= 0).nonzero()[0].tolist()

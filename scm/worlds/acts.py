@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -18,8 +19,8 @@ from scm.errors import InterventionError, ScmError, nearest
 from scm.mechanisms.assignment import signature_names
 from scm.mechanisms.macro import Move
 from scm.mechanisms.mechanism import Mechanism
-from scm.mechanisms.noise import Law
-from scm.mechanisms.types import NodeType
+from scm.mechanisms.noise import Law, Noise
+from scm.mechanisms.types import Categorical, NodeType
 
 __all__ = ["NATURAL", "Act", "Axes", "Constant", "Drawn", "Natural", "Rule", "Sweep", "parse"]
 
@@ -76,10 +77,26 @@ class Computed:
 
 
 @dataclass(frozen=True, eq=False)
+class Levels:
+    """A distribution over levels, by its inverse distribution function.
+
+    Attributes:
+        upto: Distribution function, `(K,)` float64.
+    """
+
+    upto: Tensor
+    noise = Noise("uniform")
+
+    def push(self, noise: Tensor) -> Tensor:
+        """Uniform noise `(*batch,)` to codes."""
+        return torch.searchsorted(self.upto, noise.double().contiguous(), right=True)
+
+
+@dataclass(frozen=True, eq=False)
 class Drawn:
     """A distribution, drawn from the stream (seed, node, "do", unit)."""
 
-    law: Law
+    law: Law | Levels
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +155,8 @@ def parse(
         return NATURAL
     if isinstance(value, Move):
         return _move(node, kind, value, like)
+    if isinstance(value, Distribution) and isinstance(kind, Categorical):
+        return Drawn(_levels(node, kind, value, like))
     if isinstance(value, Distribution):
         law = _law(node, value, like)
         if law.event != kind.event:
@@ -189,6 +208,28 @@ def _constant(node: str, kind: NodeType, value: Any, like: Tensor) -> Constant:
         return Constant(kind.encode(value, like), axes)
     except ScmError as error:
         raise InterventionError(f"for {node!r}: {error}; expected {_OPTIONS}") from error
+
+
+def _levels(node: str, kind: Categorical, distribution: Distribution, like: Tensor) -> Levels:
+    support = distribution.support
+    if distribution.batch_shape or distribution.event_shape or not getattr(
+        support, "is_discrete", False
+    ):
+        raise InterventionError(
+            f"{distribution} was given for {node!r}, which is {kind}; expected one distribution "
+            "over its codes, such as Bernoulli(p) or Categorical(probs) of torch.distributions"
+        )
+    codes = torch.arange(kind.size)
+    codes = codes[support.check(codes)]
+    probs = torch.zeros(kind.size, dtype=torch.float64)
+    probs[codes] = distribution.log_prob(codes.to(torch.float64)).exp().double().cpu()
+    upto = probs.cumsum(0)
+    if (upto[-1] - 1).abs() > 1e-5:
+        raise InterventionError(
+            f"{distribution} was given for {node!r}, which is {kind}; it gives the codes below "
+            f"{kind.size} probability {float(upto[-1]):.4g}, not 1"
+        )
+    return Levels((upto / upto[-1]).to(like.device))
 
 
 def _law(node: str, distribution: Distribution, like: Tensor) -> Law:

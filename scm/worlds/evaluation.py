@@ -106,8 +106,10 @@ class Evaluation:
         graph = self.program.graph
         parents = {p: self.values[p] for p in graph.parents(node) if p in self.values}
         act = None if graph.is_constitutive(node) else self.program.acts.get(node)
+        macros = [c for c in graph.macros(node) if c in self.program.acts]
         try:
             value = self._act(node, act, parents)
+            return write(self, node, value, macros) if macros else value
         except ScmError:
             raise
         except Exception as error:
@@ -115,8 +117,6 @@ class Evaluation:
                 f"computing {node!r} from {graph.parents(node)} failed with "
                 f"{type(error).__name__}: {error}"
             ) from error
-        macros = [c for c in graph.macros(node) if c in self.program.acts]
-        return write(self, node, value, macros) if macros else value
 
     def _act(self, node: str, act: Act | None, parents: Mapping[str, Tensor]) -> Tensor:
         if act is None:
@@ -134,8 +134,8 @@ class Evaluation:
         parts = []
         for entries, rule in groups(act.rules):
             there = {p: self.layout.select(v, axis, entries) for p, v in parents.items()}
-            natural = partial(self.natural, node, there) if varies else shared
-            part = self._rule(node, rule, there, natural, (axis, entries))
+            own = partial(self.natural, node, there) if varies else shared
+            part = self._rule(node, rule, there, own, (axis, entries))
             parts.append((entries, part))
         return self.layout.join(parts, axis)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from scm.mechanisms.noise import Law, Noise
+from scm.worlds.acts import Levels
 from scm.worlds.streams import Streams, _Pending
 
 __all__ = ["Population"]
@@ -71,7 +72,7 @@ class Population:
         wide = self._wide(noise)
         return self._laid_out(self.streams.draw(stream, wide, self.start, self.stop))
 
-    def drawn(self, stream: str, law: Law) -> Tensor:
+    def drawn(self, stream: str, law: Law | Levels) -> Tensor:
         """Values of a distribution from a stream of their own."""
         return law.push(self.extra(stream, law.noise))
 

@@ -70,8 +70,9 @@ def _value(draw: st.DrawFn, node: Node) -> object:
 
 
 @st.composite
-def rules(draw: st.DrawFn, node: Node, n: int | None) -> Rule:
-    kind = draw(st.sampled_from(_kinds(node, n)))
+def rules(draw: st.DrawFn, node: Node, n: int | None, verb: str) -> Rule:
+    kinds = [k for k in _kinds(node, n) if verb == "sweep" or k != "NATURAL"]
+    kind = draw(st.sampled_from(kinds))
     rule = Rule(kind, a=draw(_scales))
     if kind == "value":
         rule.value = _value(draw, node)
@@ -91,18 +92,16 @@ def calls(
     n: int | None,
     most: int = 4,
     verbs: tuple[str, ...] = ("do", "sweep"),
+    least: int = 0,
 ) -> list[Call]:
+    """Calls on nodes of the description, or of a part of it."""
     made = []
-    for _ in range(draw(st.integers(0, most))):
+    for _ in range(draw(st.integers(least, most))):
         verb = draw(st.sampled_from(verbs))
         nodes = draw(st.lists(st.sampled_from(description), min_size=1, max_size=2, unique_by=id))
         size = 1 if verb == "do" else draw(st.integers(1, 3))
-        listed = {v.name: [draw(rules(v, n)) for _ in range(size)] for v in nodes}
-        if verb == "do":
-            listed = {name: [r for r in rs if r.kind != "NATURAL"] for name, rs in listed.items()}
-            listed = {name: rs for name, rs in listed.items() if rs}
-        if listed:
-            made.append(Call(verb, listed))
+        listed = {v.name: [draw(rules(v, n, verb)) for _ in range(size)] for v in nodes}
+        made.append(Call(verb, listed))
     return made
 
 

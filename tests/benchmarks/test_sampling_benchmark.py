@@ -1,0 +1,113 @@
+"""The speed benchmark of sampling: the systems agree, and its one command writes its results."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+FOLDER = Path(__file__).parents[2] / "benchmarks" / "speed"
+KEYS = {"row", "metric", "paper", "reproduced", "ratio", "sd", "seeds", "note", "goal", "met"}
+
+
+@pytest.fixture
+def sampling(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module("sampling")
+
+
+def test_the_model_is_what_the_table_says(sampling: ModuleType) -> None:
+    graph = sampling.model().graph
+    assert len(graph.nodes) == 20
+    assert sum(len(parents) for parents in sampling.EDGES.values()) == 24
+    for child, parents in sampling.EDGES.items():
+        assert set(graph.parents(child)) == set(parents)
+        assert all(sampling.NODES.index(p) < sampling.NODES.index(child) for p in parents)
+
+
+@pytest.mark.parametrize("linear", [False, True])
+def test_systems_agree_in_distribution(sampling: ModuleType, linear: bool) -> None:
+    runs = {
+        sampling.ENGINE: sampling.engine(linear),
+        sampling.HAND: sampling.torch_by_hand(linear),
+    }
+    if not linear:
+        runs[sampling.NUMPY] = sampling.numpy_by_hand()
+    sampling.check_agreement(20_000, runs)
+
+
+def test_disagreement_is_noticed(sampling: ModuleType) -> None:
+    runs = {
+        sampling.ENGINE: sampling.engine(linear=True),
+        sampling.HAND: sampling.torch_by_hand(),
+    }
+    with pytest.raises(AssertionError, match="disagrees"):
+        sampling.check_agreement(20_000, runs)
+
+
+def test_engine_equals_the_formula_on_its_own_noise(sampling: ModuleType) -> None:
+    samples = sampling.engine()(500, {sampling.EARLY: 1.0})
+    for node in sampling.EDGES:
+        if node == sampling.EARLY:
+            assert (samples[node] == 1.0).all()
+            continue
+        mean = torch.tanh(sampling.weighted(node, samples))
+        torch.testing.assert_close(samples[node], mean + samples.noise[node])
+
+
+def test_hand_loop_broadcasts_over_worlds(sampling: ModuleType) -> None:
+    run, late = sampling.torch_by_hand(), sampling.LATE
+    both = run(100, {late: torch.tensor([[-1.0], [2.0]])})
+    for world, value in enumerate((-1.0, 2.0)):
+        alone = run(100, {late: value})
+        assert torch.equal(both["X18"][world], alone["X18"])
+        assert torch.equal(both["X19"], alone["X19"])
+
+
+def test_ratios_are_taken_within_a_turn(sampling: ModuleType) -> None:
+    table = sampling.Table("t", repeats=3)
+    seconds = {"fast": [1.0, 2.0, 9.0], "slow": [2.0, 8.0, 18.0], "gone": []}
+    table.compare("work", seconds, "slow", "s", {"fast": 0.4})
+    fast, slow, gone = table.rows
+    assert (fast.ratio, fast.median, fast.met) == (0.5, 2.0, False)
+    assert (slow.ratio, slow.met) == (1.0, None)
+    assert gone.ratio is None
+    assert gone.note == "not installed"
+
+
+def test_the_command_writes_its_results(tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "sampling.json"
+    options = ["--quick", "--units", "2000", "--no-peers", "--out", str(out)]
+    path = os.pathsep.join([str(FOLDER.parents[1]), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / "sampling.py"), *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "not installed" in done.stdout
+
+    results = json.loads(out.read_text())
+    assert results["name"] == "sampling"
+    assert results["seconds"] > 0
+    assert "cores" in results["machine"]
+    assert "torch threads" in results["machine"]
+    rows = results["rows"]
+    assert all(row.keys() >= KEYS for row in rows)
+    measured = [row for row in rows if row["note"] != "not installed"]
+    assert {row["row"].rsplit(": ", 1)[1] for row in rows} >= {"pyro.do", "chirho", "dowhy.gcm"}
+    assert all(np.isfinite(row["ratio"]) and row["reproduced"] > 0 for row in measured)
+    for row in rows:
+        if row["goal"] is not None:
+            assert row["met"] == (row["ratio"] <= row["goal"])
+    assert any(row["unit"] == "MB" for row in rows)

@@ -1,0 +1,67 @@
+"""What must hold on a CUDA device; run with `pytest -m gpu` where there is one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import scm
+from scm import CVAE, Additive, Flow, Image, Linear, Macro, Root, Tabular
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+
+def mixed() -> scm.SCM:
+    net = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
+    return scm.SCM(
+        "A, Z -> B -> C; A -> D; A -> X; C => M",
+        A=Root.bernoulli(0.4),
+        Z=Root.uniform(0.0, 1.0),
+        B=Additive(net),
+        C=Linear({"B": torch.ones(2)}, noise=torch.distributions.Normal(torch.zeros(2), 1.0)),
+        D=Flow(2),
+        X=CVAE(Image((1, 4, 4)), latent=2, hidden=(8,)),
+        M=Macro(lambda c: c.mean(-1), lambda c, m: c - c.mean(-1, keepdim=True) + m),
+    )
+
+
+def test_portable_noise_gives_the_same_units_on_both_devices() -> None:
+    here = mixed().sample(3000, seed=1)
+    there = mixed().to("cuda", noise_device="cpu").sample(3000, seed=1)
+    for node in here:
+        assert there[node].is_cuda
+        torch.testing.assert_close(there[node].cpu(), here[node], rtol=1e-3, atol=1e-4)
+
+
+def test_units_do_not_depend_on_how_many_are_drawn_on_the_device() -> None:
+    model = mixed().to("cuda")
+    many, few = model.sample(70_000, seed=2), model.sample(5, seed=2, start=65_533)
+    for node in ("A", "Z"):
+        assert torch.equal(many[node][65_533:65_538], few[node])
+
+
+def test_counterfactuals_and_macro_variables_stay_on_the_device() -> None:
+    units = mixed().to("cuda").sample(100, seed=3)
+    worlds = units.sweep(M=[0.0, 1.0, scm.NATURAL])
+    assert worlds["C"].is_cuda
+    assert bool(worlds.written["M"].all())
+    assert torch.equal(worlds.compact["D"], units.compact["D"][None])
+
+
+def test_abduction_returns_the_noise_on_the_device() -> None:
+    model = mixed().to("cuda")
+    units = model.sample(500, seed=4)
+    rows = {node: units[node] for node in units}
+    found = model.abduct(rows, seed=0).do(A=1)["C"]
+    torch.testing.assert_close(found, units.do(A=1)["C"], rtol=1e-3, atol=1e-3)
+
+
+def test_tables_keep_float64_and_agree_with_exact_answers() -> None:
+    model = scm.SCM("A -> B", A=Root.bernoulli(0.3), B=Tabular([[0.9, 0.1], [0.2, 0.8]]))
+    share = model.to("cuda").do(A=1).sample(100_000, seed=5)["B"].double().mean().cpu()
+    exact = model.exact().prob({"B": 1}, do={"A": 1})
+    assert abs(float(share - exact)) < 4 * (0.16 / 100_000) ** 0.5
