@@ -2,34 +2,39 @@
 
 __version__ = "0.1.0.dev0"
 
-from scm import mechanisms
-from scm.errors import (
-    GraphError,
-    InterventionError,
-    MechanismError,
-    NotIdentifiedError,
-    ScmError,
-)
-from scm.graph import CausalGraph
-from scm.mechanisms import (
-    CVAE,
-    Additive,
-    Categorical,
-    Encoder,
-    Flow,
-    Image,
-    Linear,
-    Macro,
-    Move,
-    PostNonlinear,
-    Real,
-    Root,
-    Structural,
-    Tabular,
-)
-from scm.model import SCM, load
-from scm.worlds.acts import NATURAL
-from scm.worlds.samples import Samples
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scm import mechanisms
+    from scm.errors import (
+        GraphError,
+        InterventionError,
+        MechanismError,
+        NotIdentifiedError,
+        ScmError,
+    )
+    from scm.estimate import Estimate, Interval
+    from scm.graph import CausalGraph
+    from scm.mechanisms import (
+        CVAE,
+        Additive,
+        Categorical,
+        Encoder,
+        Flow,
+        Image,
+        Linear,
+        Macro,
+        Move,
+        PostNonlinear,
+        Real,
+        Root,
+        Structural,
+        Tabular,
+    )
+    from scm.model import SCM, load
+    from scm.worlds.acts import NATURAL
+    from scm.worlds.samples import Samples
 
 __all__ = [
     "CVAE",
@@ -39,9 +44,11 @@ __all__ = [
     "Categorical",
     "CausalGraph",
     "Encoder",
+    "Estimate",
     "Flow",
     "GraphError",
     "Image",
+    "Interval",
     "InterventionError",
     "Linear",
     "Macro",
@@ -58,3 +65,49 @@ __all__ = [
     "load",
     "mechanisms",
 ]
+
+# Names are imported when they are first asked for, so that `scm --help` needs no torch.
+_HOMES = {
+    "scm.errors": (
+        "GraphError",
+        "InterventionError",
+        "MechanismError",
+        "NotIdentifiedError",
+        "ScmError",
+    ),
+    "scm.estimate": ("Estimate", "Interval"),
+    "scm.graph": ("CausalGraph",),
+    "scm.mechanisms": (
+        "CVAE",
+        "Additive",
+        "Categorical",
+        "Encoder",
+        "Flow",
+        "Image",
+        "Linear",
+        "Macro",
+        "Move",
+        "PostNonlinear",
+        "Real",
+        "Root",
+        "Structural",
+        "Tabular",
+    ),
+    "scm.model": ("SCM", "load"),
+    "scm.worlds.acts": ("NATURAL",),
+    "scm.worlds.samples": ("Samples",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            value = globals()[name] = getattr(import_module(home), name)
+            return value
+    if name == "mechanisms":
+        return import_module("scm.mechanisms")
+    raise AttributeError(f"module 'scm' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

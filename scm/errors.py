@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from scm.graph.hedge import Hedge
 
 __all__ = [
     "GraphError",
@@ -32,7 +36,16 @@ class InterventionError(ScmError):
 
 
 class NotIdentifiedError(ScmError):
-    """A causal quantity that the graph and the observed margin do not determine."""
+    """A causal quantity that the graph and the observed margin do not determine.
+
+    Attributes:
+        hedge: The `scm.graph.Hedge` that proves it, or None where the reason is another
+            (a macro-variable that is set, a cell of the data that is empty).
+    """
+
+    def __init__(self, message: str = "", hedge: Hedge | None = None) -> None:
+        super().__init__(message)
+        self.hedge = hedge
 
 
 def nearest(name: object, names: Iterable[str]) -> str:

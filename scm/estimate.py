@@ -18,13 +18,22 @@ __all__ = ["Estimate", "Interval"]
 class Interval:
     """A range that holds an unknown number.
 
+    The ends of a bound that was estimated from data are themselves estimates: then
+    ``lower_limit`` and ``upper_limit`` are confidence limits, which hold the whole bound
+    with probability ``level`` or more.
+
     Attributes:
         lower: Lower end.
         upper: Upper end.
         method: Where it comes from, such as "normal, 95%" or "natural bounds".
+        lower_limit: Lower confidence limit of the lower end; None where the end is exact.
+        upper_limit: Upper confidence limit of the upper end; None where the end is exact.
+        level: Coverage of the limits.
+        n: Number of units behind the ends; None where they are exact.
 
     Raises:
-        ScmError: If the ends are in the wrong order, or no numbers.
+        ScmError: If the ends are in the wrong order, or no numbers, or if a limit is given
+            without the other and the level.
 
     Example:
         >>> effect = Interval(0.2, 0.45, "natural bounds")
@@ -34,11 +43,17 @@ class Interval:
         True
         >>> effect.width
         0.25
+        >>> print(Interval(0.2, 0.45, "natural bounds", 0.15, 0.5, level=0.95, n=400))
+        [0.2, 0.45] (natural bounds; 95% limits [0.15, 0.5], n = 400)
     """
 
     lower: float
     upper: float
     method: str
+    lower_limit: float | None = None
+    upper_limit: float | None = None
+    level: float | None = None
+    n: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lower", float(self.lower))
@@ -48,6 +63,22 @@ class Interval:
                 f"Interval({self.lower:g}, {self.upper:g}) was given; its lower end must not "
                 "exceed its upper one"
             )
+        if self.lower_limit is None and self.upper_limit is None and self.level is None:
+            return
+        if self.lower_limit is None or self.upper_limit is None or self.level is None:
+            raise ScmError(
+                f"an Interval with lower_limit={self.lower_limit}, upper_limit="
+                f"{self.upper_limit}, level={self.level} was asked for; give all three, or none"
+            )
+        object.__setattr__(self, "lower_limit", float(self.lower_limit))
+        object.__setattr__(self, "upper_limit", float(self.upper_limit))
+        if not (self.lower_limit <= self.lower and self.upper <= self.upper_limit):
+            raise ScmError(
+                f"the limits [{self.lower_limit:g}, {self.upper_limit:g}] do not hold the interval "
+                f"[{self.lower:g}, {self.upper:g}]"
+            )
+        if not 0 < self.level < 1:
+            raise ScmError(f"level={self.level!r} was given; expected 0 < level < 1, such as 0.95")
 
     @property
     def width(self) -> float:
@@ -58,7 +89,12 @@ class Interval:
         return self.lower <= float(value) <= self.upper
 
     def __str__(self) -> str:
-        return f"[{self.lower:.4g}, {self.upper:.4g}] ({self.method})"
+        notes = [self.method]
+        if self.level is not None:
+            limits = f"[{self.lower_limit:.4g}, {self.upper_limit:.4g}]"
+            notes.append(f"{100 * self.level:.3g}% limits {limits}")
+        text = "; ".join(notes) + (f", n = {self.n}" if self.n is not None else "")
+        return f"[{self.lower:.4g}, {self.upper:.4g}] ({text})"
 
 
 @dataclass(frozen=True)

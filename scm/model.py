@@ -268,19 +268,42 @@ class SCM(nn.Module, Acting):
             self._noise_device = torch.device(noise_device)
         return super().to(*args, **kwargs) if args or kwargs else self
 
-    def save(self, path: str | Path) -> None:
+    def save(
+        self, path: str | Path, *, omit: str | Sequence[str | tuple[str, ...]] = ()
+    ) -> None:
         """Write graph, mechanisms and parameters to one file: safetensors and JSON, no pickle.
 
-        Functions are saved by import path.
+        Functions are saved by import path, `package.module:name`; networks of `torch.nn` by
+        the arguments that make their layers. The file is written whole or not at all.
+
+        Args:
+            path: Where to; an older file there is replaced.
+            omit: Nodes whose functions, and modules of other classes, are left out, to be
+                given to `load`: lambdas, local functions, your own `nn.Module`s (whose
+                parameters are saved all the same). An encoder is named by the tuple of its
+                nodes.
 
         Raises:
             MechanismError: If a function is a lambda or local, or a module cannot be
                 described, with the way out.
+            ScmError: If the file cannot be written.
         """
-        from scm.saving import save
+        from scm.saving import Saved, save
 
-        encoders = [e for e in self._encoders if isinstance(e, Encoder)]
-        save(path, self.graph, self.mechanisms, self._streams, encoders, self._like.dtype)
+        saved = Saved(
+            graph=self.graph,
+            mechanisms=self.mechanisms,
+            streams=self._streams,
+            encoders=[e for e in self._encoders if isinstance(e, Encoder)],
+            dtype=self._like.dtype,
+            noise_device=self._noise_device,
+            evaluating=tuple(
+                name
+                for name, module in self.named_modules(remove_duplicate=False)
+                if not module.training
+            ),
+        )
+        save(path, saved, omit)
 
     def __repr__(self) -> str:
         lines = [f"SCM: {self.graph!s}"]
@@ -294,24 +317,35 @@ class SCM(nn.Module, Acting):
         return self.graph._repr_svg_()
 
 
-def load(path: str | Path, functions: Mapping[str, Any] | None = None) -> SCM:
-    """Read a model that `SCM.save` wrote.
+def load(path: str | Path, functions: Mapping[Any, Any] | None = None) -> SCM:
+    """Read a model that `SCM.save` wrote, onto the CPU and in the dtype that it had.
+
+    Nothing is unpickled. Import paths in the file are followed to your own modules only (see
+    `scm.saving`), which imports them.
 
     Args:
         path: The file.
         functions: Functions and modules by node, in place of those that the file names by
-            import path or could not name.
+            import path or left out. Where a mechanism has several, a mapping by argument:
+            `functions={"K": {"read": f, "write": g}}`; otherwise the one that was left out,
+            or else the first. A whole mechanism may be given too, and for an encoder a
+            network by the tuple of its nodes. A module gets the parameters in the file.
 
     Raises:
-        ScmError: If the file is not a saved model, is truncated or altered, or needs a
-            function that is not given.
+        ScmError: If the file is not a saved model, is truncated or altered, names what it may
+            not name, or needs a function that is not given.
     """
-    from scm.saving import read_model
+    from scm.saving import read_model, running
 
-    graph, mechanisms, streams, encoders, dtype = read_model(path, functions or {})
-    model = SCM(graph, mechanisms, encoders=encoders)
-    model._streams = streams
-    model._like = model._like.to(dtype)
+    saved = read_model(path, functions or {})
+    with running(path):
+        model = SCM(saved.graph, saved.mechanisms, encoders=saved.encoders)
+    model._streams = saved.streams
+    model._noise_device = saved.noise_device
+    model._like = model._like.to(saved.dtype)
+    evaluating = set(saved.evaluating)
+    for name, module in model.named_modules():
+        module.training = name not in evaluating
     return model
 
 

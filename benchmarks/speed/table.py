@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -144,6 +145,8 @@ class Table:
             goal = (goals or {}).get(system)
             note = (notes or {}).get(system, "") if measured else MISSING
             self.rows.append(Row(work, system, unit, measured, ratios, reference, goal, note))
+            if ratios and sys.stderr.isatty():
+                print(f"{work}, {system}: {_number(self.rows[-1].ratio or 0.0)}", file=sys.stderr)
 
     def show(self, console: Console | None = None) -> None:
         """Print the table, what it ran on, and the goals that were missed."""
@@ -206,9 +209,11 @@ class Table:
 
 def machine() -> str:
     """Cores, threads and versions that a measurement depends on."""
+    waiting = os.environ.get("OMP_WAIT_POLICY")
     return (
         f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} torch threads, "
         f"torch {torch.__version__}, Python {platform.python_version()}"
+        + (f", OMP_WAIT_POLICY={waiting}" if waiting else "")
     )
 
 

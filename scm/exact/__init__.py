@@ -10,6 +10,6 @@ from __future__ import annotations
 
 from scm.exact.joint import Joint
 from scm.exact.observed import Observed
-from scm.exact.table import Table
+from scm.graph.table import Table
 
 __all__ = ["Joint", "Observed", "Table"]

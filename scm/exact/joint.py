@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from scm.errors import InterventionError
-from scm.exact.domain import Act, Domain, Event
 from scm.exact.elimination import Array, Factor, Plan
 from scm.exact.network import checked_levels, checked_tables, factors_after
-from scm.exact.table import Table
 from scm.exact.twin import Twin, twin_factors
 from scm.graph import CausalGraph
+from scm.graph.domain import Act, Domain, Event
+from scm.graph.table import Table
 from scm.mechanisms.coupling import Coupling, coupling
 
 if TYPE_CHECKING:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from scm.errors import InterventionError, NotIdentifiedError
-from scm.exact.domain import Act, Event
-from scm.exact.table import Table
 from scm.graph import CausalGraph
+from scm.graph.domain import Act, Domain, Event
+from scm.graph.estimand import Estimand
+from scm.graph.table import Table
 
 if TYPE_CHECKING:
     from scm.exact.joint import Joint
@@ -21,9 +23,8 @@ __all__ = ["Observed"]
 class Observed:
     r"""The margin of a joint over its observed nodes, with the same queries.
 
-    An act is answered where adjusting for parents identifies its effect (Pearl 2009, eq. 3.13):
-    every node acted on has observed parents, and takes its value with positive probability
-    whatever they are. Then :math:`P(v \mid do(x)) = P(v) / P(x \mid pa(x))`.
+    An act is answered where the graph identifies its effect (`CausalGraph.identify`) and no
+    cell that the formula reads is empty.
 
     Args:
         joint: the law of all nodes.
@@ -38,11 +39,13 @@ class Observed:
         tensor(0.5000, dtype=torch.float64)
         >>> seen.prob({"Y": 1}, do={"X": 1})
         Traceback (most recent call last):
-        scm.errors.NotIdentifiedError: adjusting for its parents does not identify do(X): ...
+        scm.errors.NotIdentifiedError: P(Y | do(X)) is not identified from P(X, Y): ...
     """
 
     def __init__(self, joint: Joint) -> None:
         self._joint = joint
+        self._domain = Domain({name: joint.levels[name] for name in joint.graph.observed})
+        self._tables: dict[tuple[frozenset[str], ...], Table] = {}
 
     @property
     def graph(self) -> CausalGraph:
@@ -57,27 +60,69 @@ class Observed:
     @property
     def levels(self) -> dict[str, tuple[Hashable, ...]]:
         """The names of the levels of each observed node."""
-        return {name: self._joint.levels[name] for name in self.names}
+        return dict(self._domain.levels)
 
     def prob(self, outcome: Event, do: Event | None = None, given: Event | None = None) -> Tensor:
         """Return a probability, as `Joint.prob` does.
 
         Raises:
             InterventionError: if a node is latent, and as in `Joint.prob`.
-            NotIdentifiedError: if adjusting for parents does not identify the effect.
+            NotIdentifiedError: if the graph and this margin do not determine it: with the
+                ``hedge``, or with the empty cell that the formula reads.
         """
         self._check(outcome, do, given)
-        return self._joint.prob(outcome, do, given)
+        if not do:
+            return self._joint.prob(outcome, None, given)
+        acts = self._domain.event(do, "do")
+        wanted = self._domain.event(outcome, "outcome")
+        seen = self._domain.event(given, "given")
+        for name, code in acts.items():  # after do(X = x), X is x
+            if seen.get(name, code) != code:
+                raise InterventionError(
+                    f"the condition {name}={self.levels[name][seen[name]]!r} under "
+                    f"do({self._domain.show(acts)}) has probability zero"
+                )
+        clash = any({**acts, **seen}.get(n, code) != code for n, code in wanted.items())
+        wanted = {n: code for n, code in wanted.items() if n not in acts and n not in seen}
+        seen = {n: code for n, code in seen.items() if n not in acts}
+        if clash or not wanted:
+            return torch.tensor(0.0 if clash else 1.0, dtype=torch.float64)
+        value = self._effect(wanted, acts, seen).prob(
+            _named(wanted, self.levels), _named(acts, self.levels), _named(seen, self.levels)
+        )
+        return torch.tensor(min(float(value), 1.0), dtype=torch.float64)
 
     def table(self, *names: str, do: Act = None, given: Act = None) -> Table:
-        """Return a table, as `Joint.table` does.
+        """Return a table, as `Joint.table` does; NaN where a cell that is read is empty.
 
         Raises:
             InterventionError: if a node is latent, and as in `Joint.table`.
-            NotIdentifiedError: if adjusting for parents does not identify the effect.
+            NotIdentifiedError: if the graph does not identify it; with the ``hedge``.
         """
         self._check(names, do, given)
-        return self._joint.table(*names, do=do, given=given)
+        if not do:
+            return self._joint.table(*names, given=given)
+        acts, seen = self._domain.act(do, "do"), self._domain.act(given, "given")
+        roles = (*self._domain.require(*names), *acts, *seen)
+        twice = sorted({name for name in roles if roles.count(name) > 1})
+        if twice:
+            raise InterventionError(
+                f"{', '.join(twice)} cannot stand in two places of an identified table: outcomes, "
+                "do and given must be different nodes"
+            )
+        full = self._effect(names, acts, seen)
+        free = [n for n, code in (*acts.items(), *seen.items()) if code is None]
+        fixed = {n: c for n, c in (*acts.items(), *seen.items()) if c is not None}
+        values = full.values[tuple(fixed.get(n, slice(None)) for n in full.names)]
+        left = [n for n in full.names if n not in fixed]
+        order = (*free, *names)
+        levels = {n: self.levels[n] for n in (*order, *fixed)}
+        values = torch.from_numpy(values.transpose([left.index(n) for n in order]).copy())
+        why = full.why
+        return Table(
+            order, levels, values, acts, seen,
+            why=None if why is None else lambda codes: why({**codes, **fixed}),
+        )  # fmt: skip
 
     def counterfactual(
         self, outcome: Event, do: Event | None = None, given: Event | None = None
@@ -90,13 +135,22 @@ class Observed:
         """
         if do:
             raise NotIdentifiedError(
-                "a margin does not identify counterfactuals: they depend on the coupling of each "
-                "table. `Joint.counterfactual` answers under the couplings of the model"
+                "a margin does not identify counterfactuals in general: they depend on the "
+                "coupling of each table. graph.identify_counterfactual finds those that it does; "
+                "`Joint.counterfactual` answers under the couplings of the model"
             )
         return self.prob(outcome, given=given)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(self.names)})"
+
+    def _effect(self, outcome: Iterable[str], do: Iterable[str], given: Iterable[str]) -> Table:
+        """Return P(outcome | do, given) with every level of each, by identification."""
+        key = (frozenset(outcome), frozenset(do), frozenset(given))
+        if key not in self._tables:
+            estimand: Estimand = self.graph.identify(*key)
+            self._tables[key] = estimand.evaluate(self, check=False)
+        return self._tables[key]
 
     def _check(self, outcome: Act, do: Act, given: Act) -> None:
         for act in (outcome, do, given):
@@ -106,34 +160,13 @@ class Observed:
                         f"{name!r} is latent, and not in the observed margin of "
                         f"{', '.join(self.names)}; ask the joint itself for it"
                     )
-        for name, level in _items(do):
-            self._check_act(name, level)
-
-    def _check_act(self, name: str, level: object) -> None:
-        joint = self._joint
-        parents = joint.graph.parents(name)
-        hidden = [p for p in parents if p in joint.graph.latent]
-        later = (
-            "Complete identification (graph.identify) and bounds are not in this version; "
-            "the joint itself, which knows the latent nodes, tells the truth"
-        )
-        if hidden:
-            raise NotIdentifiedError(
-                f"adjusting for its parents does not identify do({name}): {', '.join(hidden)} "
-                f"is latent. {later}"
-            )
-        chance = joint.table(name, given=parents)
-        values = chance.values if level is None else chance[{name: level}]
-        if bool((values == 0).any()):
-            raise NotIdentifiedError(
-                f"the margin does not identify do({name}{'' if level is None else f'={level!r}'}): "
-                f"it never occurs under some values of {', '.join(parents) or 'nothing'}. {later}"
-            )
 
 
 def _names(act: Act) -> Iterable[str]:
     return () if act is None else (act,) if isinstance(act, str) else act
 
 
-def _items(act: Act) -> Iterable[tuple[str, object]]:
-    return act.items() if isinstance(act, Mapping) else ((name, None) for name in _names(act))
+def _named(
+    codes: Mapping[str, int], levels: Mapping[str, tuple[Hashable, ...]]
+) -> dict[str, Hashable]:
+    return {name: levels[name][code] for name, code in codes.items()}

@@ -7,7 +7,19 @@ from functools import partial
 from typing import NoReturn
 
 from scm.errors import GraphError, nearest
-from scm.graph import drawing, formats, surgery, traversal
+from scm.graph import (
+    adjustment,
+    counterfactual_identification,
+    drawing,
+    explanation,
+    formats,
+    identification,
+    independencies,
+    instruments,
+    separation,
+    surgery,
+    traversal,
+)
 from scm.graph.grammar import parse, show
 from scm.graph.structure import Pair, Structure, checked, joined
 
@@ -239,6 +251,23 @@ class CausalGraph:
     subgraph = surgery.subgraph
     rename = surgery.rename
     latent_projection = surgery.latent_projection
+
+    d_separated = separation.d_separated
+    explain = explanation.explain
+    implied_independencies = independencies.implied_independencies
+    test_independencies = independencies.test_independencies
+
+    adjustment_sets = adjustment.adjustment_sets
+    is_adjustment_set = adjustment.is_adjustment_set
+    backdoor_sets = adjustment.backdoor_sets
+    is_backdoor_set = adjustment.is_backdoor_set
+    frontdoor_sets = adjustment.frontdoor_sets
+    is_frontdoor_set = adjustment.is_frontdoor_set
+    is_instrument = instruments.is_instrument
+    instruments = instruments.instruments
+
+    identify = identification.identify
+    identify_counterfactual = counterfactual_identification.identify_counterfactual
 
     to_networkx = formats.to_networkx
     from_networkx = classmethod(formats.from_networkx)

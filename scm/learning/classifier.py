@@ -16,12 +16,13 @@ __all__ = ["SmallCNN", "accuracy", "train_classifier"]
 
 
 class SmallCNN(nn.Module):
-    """Three 3x3 convolutions with two poolings, and a linear layer on a 2x2 average.
+    """Three 3x3 convolutions with two poolings, and a linear layer on 3x3 maxima.
 
     Args:
         channels: Channels of the images.
         classes: Number of classes.
         width: Channels of the first convolutions; the last has twice as many.
+        stride: Stride of the first convolution; 2 suits images of 28x28 and more.
         seed: Seed of the initial weights.
 
     Example:
@@ -29,21 +30,23 @@ class SmallCNN(nn.Module):
         torch.Size([5, 10])
     """
 
-    def __init__(self, channels: int, classes: int = 10, width: int = 16, seed: int = 0) -> None:
+    def __init__(
+        self, channels: int, classes: int = 10, width: int = 16, stride: int = 1, seed: int = 0
+    ) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)  # noqa: TID251
             self.layers = nn.Sequential(
-                nn.Conv2d(channels, width, 3, padding=1),
+                nn.Conv2d(channels, width, 3, stride=stride, padding=1),
                 nn.ReLU(),
                 nn.Conv2d(width, width, 3, padding=1),
                 nn.ReLU(),
                 nn.MaxPool2d(2),
                 nn.Conv2d(width, 2 * width, 3, padding=1),
                 nn.ReLU(),
-                nn.AdaptiveMaxPool2d(2),
+                nn.AdaptiveMaxPool2d(3),
                 nn.Flatten(),
-                nn.Linear(8 * width, classes),
+                nn.Linear(18 * width, classes),
             )
 
     def forward(self, images: Tensor) -> Tensor:

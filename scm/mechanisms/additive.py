@@ -11,9 +11,10 @@ from torch.distributions import Distribution, transforms
 
 from scm.errors import MechanismError, nearest
 from scm.mechanisms.assignment import Assignment, Inputs
+from scm.mechanisms.fitting import require_variation
 from scm.mechanisms.mechanism import Mechanism, Parents, Status
 from scm.mechanisms.noise import Law
-from scm.mechanisms.types import Real
+from scm.mechanisms.types import Categorical, Real
 
 __all__ = ["Additive", "Linear", "PostNonlinear"]
 
@@ -48,7 +49,7 @@ class Additive(Mechanism):
         inputs: Inputs = "concatenated",
     ) -> None:
         super().__init__()
-        self.law = noise if isinstance(noise, Law) else Law(noise)
+        self.law: Law = noise if isinstance(noise, Law) else Law(noise)
         if self.law.discrete:
             raise MechanismError(
                 f"{self.law} was given as additive noise; it must be continuous, since a value "
@@ -89,9 +90,20 @@ class Additive(Mechanism):
         return self.law.pull(value - self.mean(parents), fresh)
 
     def fit(self, value: Tensor, parents: Parents, **options: Any) -> None:
-        super().fit(value, parents, **options)
+        """Maximise the likelihood of f's parameters under the declared noise, then fit the noise.
+
+        A function without parameters stays as it is, and the noise takes its location too.
+
+        Raises:
+            MechanismError: If the values do not vary.
+        """
+        require_variation(self, value)
+        Mechanism.fit(self, value, parents, **options)
         with torch.no_grad():
-            self.law.fit(value - self.mean(parents), centred=self._has_bias)
+            self.law.fit(self._residual(value, parents), centred=self._has_bias)
+
+    def _residual(self, value: Tensor, parents: Parents) -> Tensor:
+        return value - self.mean(parents)
 
     @property
     def _has_bias(self) -> bool:
@@ -130,18 +142,24 @@ class Linear(Additive):
         self.broadcasts = True
         self.given = None if weights is None else dict(weights)
         event = self.type.event
-        start = torch.as_tensor(bias, dtype=torch.get_default_dtype()).expand(event)
-        self.bias = nn.Parameter(start.clone())
+        start = torch.as_tensor(bias, dtype=torch.get_default_dtype())
+        if start.numel() != 1 and tuple(start.shape) != event:
+            raise MechanismError(
+                f"a bias of shape {tuple(start.shape)} was given to Linear, whose noise {self.law} "
+                f"has shape {event}; give a number or that shape"
+            )
+        self.bias = nn.Parameter(start.expand(event).clone())
         self.weights = nn.ParameterList()
 
     def on_bind(self) -> None:
         if len(self.weights):
             return
-        given = {p: 0.0 for p in self.parents} if self.given is None else self.given
+        given = dict.fromkeys(self.parents, 0.0) if self.given is None else self.given
         for name in given:
             if name not in self.parents:
                 raise MechanismError(
-                    f"a weight for {name!r} was given to {self.node!r}; {nearest(name, self.parents)}"
+                    f"a weight for {name!r} was given to {self.node!r}, which has no such "
+                    f"parent; {nearest(name, self.parents)}"
                 )
         missing = [p for p in self.parents if p not in given]
         if missing:
@@ -151,20 +169,23 @@ class Linear(Additive):
         for name, kind in self.parents.items():
             shape = (self.type.width, kind.width)
             weight = torch.as_tensor(given[name], dtype=self.bias.dtype)
-            if weight.numel() not in (1, self.type.width * kind.width):
+            own = self.type.event
+            expected = (*own, *((kind.width,) if isinstance(kind, Categorical) else kind.event))
+            if weight.numel() != 1 and tuple(weight.shape) not in (expected, (*own, kind.width)):
                 raise MechanismError(
                     f"the weight of {name!r} in {self.node!r} has shape {tuple(weight.shape)}; "
-                    f"expected a number or {self.type.event} + one for each of {kind.width} features"
+                    f"expected a number or {expected}: {own or 'the scalar node'}, then "
+                    f"{'the levels' if isinstance(kind, Categorical) else 'the shape'} of {kind}"
                 )
             weight = weight.reshape(shape) if weight.numel() > 1 else weight.expand(shape)
             self.weights.append(nn.Parameter(weight.clone()))
 
     def mean(self, parents: Parents) -> Tensor:
         event = self.type.event
-        total = self.bias
+        total: Tensor = self.bias
         for (name, value), weight in zip(parents.items(), self.weights, strict=True):
             kind = self.parents[name]
-            if weight.numel() == 1 and kind.width == 1:
+            if weight.numel() == 1 and not isinstance(kind, Categorical):
                 part = value.reshape(value.shape[: value.ndim - len(kind.event)] + event)
                 total = torch.add(total, part * weight.reshape(()))
                 continue
@@ -173,19 +194,39 @@ class Linear(Additive):
         return total
 
     def fit(self, value: Tensor, parents: Parents, **options: Any) -> None:
-        """Ordinary least squares, then the noise from the residuals, both in closed form."""
+        """Ordinary least squares, then the noise from the residuals.
+
+        The location of the noise stays as declared; the bias takes what it would be.
+
+        Raises:
+            MechanismError: If the values do not vary, or the noise has no location, so that
+                nothing tells its mean from the bias.
+        """
+        require_variation(self, value)
+        located = "loc" in self.law.names and self.law.family is not distributions.LogNormal
+        if not located and self.law.family is not distributions.Uniform:
+            raise MechanismError(
+                f"least squares cannot tell the bias of {self.node!r} from the mean of its noise "
+                f"{self.law}; declare noise with a location (Normal, Laplace, StudentT), or Flow()"
+            )
         columns = [self.parents[p].features(v).double() for p, v in parents.items()]
         ones = torch.ones(len(value), 1, dtype=torch.float64, device=value.device)
         design = torch.cat([*columns, ones], -1)
         target = value.double().reshape(len(value), -1)
         solution = torch.linalg.lstsq(design, target, driver="gelsd").solution
+        residual = (target - design @ solution).reshape(value.shape)
+        declared = self.law.loc.clone() if located else torch.zeros(())
         with torch.no_grad():
+            self.law.fit(residual)
+            shift = torch.zeros(())
+            if located:
+                shift = (self.law.loc - declared).double()
+                self.law.loc.copy_(declared)
             start = 0
             for weight in self.weights:
                 weight.copy_(solution[start : start + weight.shape[1]].mT)
                 start += weight.shape[1]
-            self.bias.copy_(solution[-1].reshape(self.bias.shape))
-            self.law.fit(value - self.mean(parents), centred=True)
+            self.bias.copy_(solution[-1].reshape(self.bias.shape) + shift)
 
     def config(self) -> dict[str, Any]:
         return {"noise": self.law}
@@ -233,11 +274,12 @@ class PostNonlinear(Additive):
         self.g = g
 
     def forward(self, parents: Parents, noise: Tensor | None) -> Tensor:
-        return self.g(super().forward(parents, noise))
+        value: Tensor = self.g(super().forward(parents, noise))
+        return value
 
     def _inner(self, value: Tensor) -> Tensor:
-        inner = self.g.inv(value)
-        if not torch.isfinite(inner).all():
+        inner: Tensor = self.g.inv(value)
+        if not (torch.isfinite(inner) & self.g.codomain.check(value)).all():
             raise MechanismError(
                 f"a value of {self.node!r} is outside the range of {type(self.g).__name__}; "
                 "correct the data or take another g"
@@ -251,7 +293,7 @@ class PostNonlinear(Additive):
 
     def log_prob(self, value: Tensor, parents: Parents) -> Tensor:
         inner = self._inner(value)
-        jacobian = self.g.log_abs_det_jacobian(inner, value)
+        jacobian: Tensor = self.g.log_abs_det_jacobian(inner, value)
         rank = len(self.type.event)
         jacobian = jacobian.flatten(jacobian.ndim - rank).sum(-1) if rank else jacobian
         return super().log_prob(inner, parents) - jacobian
@@ -259,10 +301,8 @@ class PostNonlinear(Additive):
     def abduct(self, value: Tensor, parents: Parents, fresh: Tensor) -> Tensor:
         return super().abduct(self._inner(value), parents, fresh)
 
-    def fit(self, value: Tensor, parents: Parents, **options: Any) -> None:
-        Mechanism.fit(self, value, parents, **options)
-        with torch.no_grad():
-            self.law.fit(self._inner(value) - self.mean(parents), centred=self._has_bias)
+    def _residual(self, value: Tensor, parents: Parents) -> Tensor:
+        return self._inner(value) - self.mean(parents)
 
     def config(self) -> dict[str, Any]:
         return {**super().config(), "g": self.g}

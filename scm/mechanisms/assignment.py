@@ -151,7 +151,8 @@ def broadcast(*shapes: torch.Size) -> torch.Size:
     first = shapes[0] if shapes else torch.Size()
     if all(shape == first for shape in shapes):
         return first
-    return torch.broadcast_shapes(*shapes)
+    common: torch.Size = torch.broadcast_shapes(*shapes)
+    return common
 
 
 def pad(value: Tensor, kind: NodeType, rank: int) -> Tensor:

@@ -50,6 +50,7 @@ class CVAE(Mechanism):
         Noise(law='normal', shape=(68,))
     """
 
+    type: Image
     abduction: Status = "approximate"
 
     def __init__(
@@ -114,7 +115,7 @@ class CVAE(Mechanism):
 
     def _logits(self, latent: Tensor, parents: Parents) -> Tensor:
         assert self.decoder is not None
-        logits = self.decoder(torch.cat([latent, *self._context(parents)], -1))
+        logits: Tensor = self.decoder(torch.cat([latent, *self._context(parents)], -1))
         if logits.numel() != len(latent) * self.type.width:
             raise MechanismError(
                 f"the decoder of {self.node!r} returned {tuple(logits.shape)}; expected one number "

@@ -91,14 +91,15 @@ class Encoder(nn.Module):
             out = self.net(torch.cat([c.to(dtype) for c in columns], -1))
         if isinstance(out, Distribution):
             return out
+        assert isinstance(out, Tensor)
         if out.ndim == 2 and out.shape[-1] == 2 * self.width:
             mean, log_scale = out.chunk(2, -1)
             return Independent(Normal(mean, log_scale.exp()), 1)
         if out.ndim != 2 or out.shape[-1] != self.width:
             raise MechanismError(
-                f"the network of the Encoder for {self.nodes} returned {tuple(out.shape)}; expected "
-                f"(units, {self.width}): the base noise of those nodes side by side, or twice as "
-                "many numbers (means, then log standard deviations)"
+                f"the network of the Encoder for {self.nodes} returned {tuple(out.shape)}; "
+                f"expected (units, {self.width}): the base noise of those nodes side by side, or "
+                "twice as many numbers (means, then log standard deviations)"
             )
         return out
 

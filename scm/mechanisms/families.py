@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +15,7 @@ from scm.errors import MechanismError
 if TYPE_CHECKING:
     from scm.mechanisms.noise import Law
 
-__all__ = ["SCIPY", "maximum_likelihood"]
+__all__ = ["SCIPY", "maximum_likelihood", "within_support"]
 
 _Arguments = Callable[[Mapping[str, Any]], dict[str, Any]]
 
@@ -44,6 +45,24 @@ SCIPY: dict[str, tuple[str, _Arguments]] = {
     "VonMises": ("vonmises", lambda p: {"kappa": p["concentration"], "loc": p["loc"]}),
     "Weibull": ("weibull_min", lambda p: {"c": p["concentration"], "scale": p["scale"]}),
 }
+
+
+class _WithinSupport:
+    """The density is zero outside the support, where torch without its checks invents one."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        density: Tensor = super().log_prob(value)  # type: ignore[misc]
+        inside = self.support.check(value)  # type: ignore[attr-defined]
+        return torch.where(inside, density, -torch.inf)
+
+
+@cache
+def within_support(family: type) -> Any:
+    """The family, with a density of zero outside its support."""
+    real = (distributions.constraints.real, distributions.constraints.real_vector)
+    if family.support in real:  # type: ignore[attr-defined]
+        return family
+    return type(family.__name__, (_WithinSupport, family), {})
 
 
 def maximum_likelihood(law: Law, x: Tensor, centred: bool) -> dict[str, Tensor]:

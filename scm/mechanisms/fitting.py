@@ -14,7 +14,21 @@ from scm.mechanisms.seeding import seeded
 if TYPE_CHECKING:
     from scm.mechanisms.mechanism import Mechanism
 
-__all__ = ["minimise"]
+__all__ = ["minimise", "require_variation"]
+
+
+def require_variation(mechanism: Mechanism, value: Tensor) -> None:
+    """Refuse data `(n, *event)` some component of which is the same in all rows.
+
+    Raises:
+        MechanismError: If one is, or there are no rows.
+    """
+    if not len(value) or (value == value[:1]).all(0).any():
+        raise MechanismError(
+            f"{len(value)} rows were given to fit {mechanism.describe()}, and some component of "
+            "them does not vary, so a density cannot be fitted; declare the node Structural "
+            "(deterministic) instead"
+        )
 
 
 def minimise(

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, TransformedDistribution, transforms
 
 from scm.errors import MechanismError
+from scm.mechanisms.fitting import require_variation
 from scm.mechanisms.mechanism import Mechanism, Parents, Status
 from scm.mechanisms.noise import Noise
 from scm.mechanisms.seeding import seeded
@@ -43,6 +44,8 @@ class Flow(Mechanism):
     """
 
     abduction: Status = "exact"
+    loc: Tensor
+    scale: Tensor
 
     def __init__(
         self,
@@ -56,7 +59,7 @@ class Flow(Mechanism):
         super().__init__()
         if kind not in ("spline", "autoregressive"):
             raise MechanismError(f"kind={kind!r}; expected 'spline' or 'autoregressive'")
-        self.type = Real(event if isinstance(event, int) else tuple(event))
+        self.type = Real((event,) if isinstance(event, int) else tuple(event))
         self.noise = Noise("normal", self.type.event)
         self.options: dict[str, Any] = {
             "kind": kind,
@@ -65,7 +68,8 @@ class Flow(Mechanism):
             "bins": bins,
             "seed": seed,
         }
-        self.flow: zuko.flows.Flow | None = None
+        self.flow: zuko.flows.Flow | None
+        self.flow = None
         self.register_buffer("loc", torch.zeros(self.type.event))
         self.register_buffer("scale", torch.ones(self.type.event))
 
@@ -96,7 +100,7 @@ class Flow(Mechanism):
 
     def forward(self, parents: Parents, noise: Tensor | None) -> Tensor:
         assert noise is not None
-        inner = self._law(parents).transform.inv(self._flat(noise))
+        inner: Tensor = self._law(parents).transform.inv(self._flat(noise))
         return self.loc + self.scale * inner.reshape(noise.shape)
 
     def distribution(self, parents: Parents) -> Distribution:
@@ -114,15 +118,12 @@ class Flow(Mechanism):
 
     def abduct(self, value: Tensor, parents: Parents, fresh: Tensor) -> Tensor:
         inner = self._flat((value - self.loc) / self.scale)
-        return self._law(parents).transform(inner).reshape(value.shape)
+        noise: Tensor = self._law(parents).transform(inner)
+        return noise.reshape(value.shape)
 
     def fit(self, value: Tensor, parents: Parents, **options: Any) -> None:
+        require_variation(self, value)
         scale = value.std(0, correction=0)
-        if not (scale > 0).all():
-            raise MechanismError(
-                f"the data of {self.node!r} do not vary; a density cannot be fitted to them. "
-                "Declare the node Structural (deterministic) instead"
-            )
         with torch.no_grad():
             self.loc.copy_(value.mean(0))
             self.scale.copy_(scale)

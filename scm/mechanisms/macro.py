@@ -48,11 +48,17 @@ class Macro(Mechanism):
         read: Callable[[Tensor], Tensor],
         write: Callable[[Tensor, Tensor], Tensor] | None = None,
         keeps: Sequence[str] = (),
-        type: NodeType = Real(),  # noqa: A002, B008
+        type: NodeType = Real(),  # noqa: B008
         tolerance: float = 1e-4,
     ) -> None:
         super().__init__()
-        self.read, self.write = read, write
+        if not callable(read) or not (write is None or callable(write)):
+            raise MechanismError(
+                f"Macro({read!r:.60}, {write!r:.60}) was given; expected functions read(i) and "
+                "write(i, c), or None for the writer"
+            )
+        self.read: Callable[..., Tensor] = read
+        self.write = write
         self.keeps = (keeps,) if isinstance(keeps, str) else tuple(keeps)
         self.type = type
         self.tolerance = tolerance

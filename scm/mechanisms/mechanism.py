@@ -45,7 +45,7 @@ class Mechanism(nn.Module):
         node: Name of the node that it is bound to, for messages.
     """
 
-    type: NodeType
+    type: NodeType  # type: ignore[assignment]
     noise: Noise | None = None
     abduction: Status | None = None
     latent_noise: Noise | None = None
@@ -159,8 +159,10 @@ class Mechanism(nn.Module):
             parents: Values of its parents, by name.
             **options: `epochs`, `batch`, `lr`, `seed`, `progress`; closed forms ignore them.
 
+        A mechanism without parameters is left as it is.
+
         Raises:
-            MechanismError: If there is nothing here that data could tell.
+            MechanismError: If it has parameters but no density, or the data do not fit it.
         """
         from scm.mechanisms.fitting import minimise
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor, distributions, nn, special
 
 from scm.errors import MechanismError
-from scm.mechanisms.families import SCIPY, maximum_likelihood
+from scm.mechanisms.families import SCIPY, maximum_likelihood, within_support
 
 __all__ = ["Law", "Noise"]
 
@@ -105,7 +104,7 @@ class Law(nn.Module):
         return self._distribution({name: getattr(self, name) for name in self.names})
 
     def _distribution(self, parameters: Mapping[str, Tensor]) -> distributions.Distribution:
-        family = _within_support(self.family)  # type: ignore[arg-type]
+        family = within_support(self.family)  # type: ignore[arg-type]
         law: distributions.Distribution = family(**parameters, validate_args=False)
         return law
 
@@ -153,7 +152,8 @@ class Law(nn.Module):
         if self.family is distributions.MultivariateNormal:
             centred = (value - self.loc).unsqueeze(-1)
             tril = self.scale_tril.to(centred)
-            return torch.linalg.solve_triangular(tril, centred, upper=False).squeeze(-1)
+            solved: Tensor = torch.linalg.solve_triangular(tril, centred, upper=False)
+            return solved.squeeze(-1)
         value = self._supported(value)
         if self.family is distributions.LogNormal:
             return (value.log() - self.loc) / self.scale
@@ -163,11 +163,13 @@ class Law(nn.Module):
             return self._pull_discrete(value, fresh)
         lower, upper = self._tails(value.double())
         tail = torch.where(lower < upper, lower, upper).clamp_min(_SMALLEST)
-        noise = torch.where(lower < upper, 1.0, -1.0) * special.ndtri(tail)
+        noise: Tensor = torch.where(lower < upper, 1.0, -1.0) * special.ndtri(tail)
         if noise.requires_grad or not value.requires_grad:
             return noise.to(value)
-        slope = (self.distribution().log_prob(value.detach()) - _NORMAL.log_prob(noise)).exp()
-        return (noise + (value - value.detach()) * slope).to(value)
+        density = self.distribution().log_prob(value.detach())
+        slope: Tensor = torch.exp(density - _NORMAL.log_prob(noise))
+        noise = noise + (value - value.detach()) * slope
+        return noise.to(value)
 
     def _pull_discrete(self, value: Tensor, fresh: Tensor) -> Tensor:
         low = self._scipy("cdf", value.double() - 1)
@@ -197,9 +199,11 @@ class Law(nn.Module):
     def _quantile(self, z: Tensor) -> Tensor:
         """`F^{-1}(Phi(z))` of float64 z."""
         if self.family is distributions.Exponential:
-            return special.log_ndtr(-z).neg() / self.rate
+            waited: Tensor = -special.log_ndtr(-z) / self.rate
+            return waited
         if self.family is distributions.Laplace:
-            return self.loc - self.scale * z.sign() * (special.log_ndtr(-z.abs()) + math.log(2.0))
+            away: Tensor = -special.log_ndtr(-z.abs()) - math.log(2.0)
+            return self.loc + self.scale * z.sign() * away
         if self.discrete:
             return self._scipy("ppf", _phi(z).clamp(_SMALLEST, _LARGEST))
         tail = _phi(-z.abs()).clamp_min(_SMALLEST)
@@ -213,7 +217,8 @@ class Law(nn.Module):
             value = _wrap(value)
         if not z.requires_grad:
             return value
-        slope = (_NORMAL.log_prob(z.detach()) - self._double().log_prob(value)).exp()
+        density = self._double().log_prob(value)
+        slope: Tensor = torch.exp(_NORMAL.log_prob(z.detach()) - density)
         return value + (z - z.detach()) * slope
 
     def _tails(self, value: Tensor) -> tuple[Tensor, Tensor]:
@@ -335,25 +340,6 @@ _IMPROBABLE = (
     "a value {:g} is so improbable under {} that no noise of floating-point numbers gives it; "
     "correct the data or declare another distribution"
 )
-
-
-class _WithinSupport:
-    """The density is zero outside the support, where torch without its checks invents one."""
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        density: Tensor = super().log_prob(value)  # type: ignore[misc]
-        inside = self.support.check(value)  # type: ignore[attr-defined]
-        return torch.where(inside, density, -torch.inf)
-
-
-@cache
-def _within_support(family: type) -> Any:
-    real = (distributions.constraints.real, distributions.constraints.real_vector)
-    if family.support in real:  # type: ignore[attr-defined]
-        return family
-    return type(family.__name__, (_WithinSupport, family), {})
-
-
 _REFUSED = (
     "{} has no inverse distribution function in torch or scipy, so its noise cannot be "
     "addressed by unit; use one that has (Normal, Laplace, Gamma, StudentT, ...), "

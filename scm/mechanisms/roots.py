@@ -9,6 +9,7 @@ from torch import Tensor, distributions
 from torch.distributions import Distribution
 
 from scm.errors import MechanismError
+from scm.mechanisms.fitting import require_variation
 from scm.mechanisms.mechanism import Mechanism, Parents, Status
 from scm.mechanisms.noise import Law, Noise
 from scm.mechanisms.tabular import Tabular
@@ -40,7 +41,9 @@ class Root(Mechanism):
     abduction: Status = "exact"
     broadcasts = True
 
-    def __new__(cls, distribution: Distribution | None = None, type: NodeType | None = None) -> Any:  # noqa: A002
+    def __new__(
+        cls, distribution: Distribution | Law | None = None, type: NodeType | None = None
+    ) -> Any:
         if isinstance(distribution, distributions.Bernoulli):
             p = distribution.probs
             return Tabular(torch.stack([1 - p, p], -1), levels=_levels(type))
@@ -48,14 +51,14 @@ class Root(Mechanism):
             return Tabular(distribution.probs, levels=_levels(type))
         return super().__new__(cls)
 
-    def __init__(self, distribution: Distribution, type: NodeType | None = None) -> None:  # noqa: A002
+    def __init__(self, distribution: Distribution | Law, type: NodeType | None = None) -> None:
         super().__init__()
-        if not isinstance(distribution, Distribution):
+        if not isinstance(distribution, (Distribution, Law)):
             raise MechanismError(
                 f"Root({distribution!r}) was given; expected a torch distribution, or one of "
                 "Root.normal, Root.bernoulli, Root.categorical, Root.uniform, Root.empirical"
             )
-        self.law = Law(distribution)
+        self.law = distribution if isinstance(distribution, Law) else Law(distribution)
         self.type = type or Real(self.law.event)
         if self.type.event != self.law.event:
             raise MechanismError(f"{self.law} has event {self.law.event}, not that of {self.type}")
@@ -66,12 +69,14 @@ class Root(Mechanism):
     @staticmethod
     def normal(loc: float | Tensor = 0.0, scale: float | Tensor = 1.0) -> Root:
         """Normal root; the shapes of ``loc`` and ``scale`` are those of the node."""
-        return Root(distributions.Normal(*_shared(loc, scale)))
+        loc, scale = _shared(loc, scale)
+        return Root(distributions.Normal(loc, scale))
 
     @staticmethod
     def uniform(a: float | Tensor = 0.0, b: float | Tensor = 1.0) -> Root:
         """Uniform root on `[a, b]`."""
-        return Root(distributions.Uniform(*_shared(a, b)))
+        a, b = _shared(a, b)
+        return Root(distributions.Uniform(a, b))
 
     @staticmethod
     def bernoulli(p: float = 0.5) -> Tabular:
@@ -89,7 +94,7 @@ class Root(Mechanism):
         return Tabular(p, levels=levels, coupling=coupling)
 
     @staticmethod
-    def empirical(values: Any, type: NodeType | None = None) -> Mechanism:  # noqa: A002
+    def empirical(values: Any, type: NodeType | None = None) -> Mechanism:
         """Root that redraws recorded values `(m, *event)` with equal weights."""
         return Empirical(values, type)
 
@@ -109,10 +114,14 @@ class Root(Mechanism):
         extra = len(law.batch_shape)
         return distributions.Independent(law, extra) if extra else law
 
+    def log_prob(self, value: Tensor, parents: Parents) -> Tensor:
+        return self.law.log_prob(value)
+
     def abduct(self, value: Tensor, parents: Parents, fresh: Tensor) -> Tensor:
         return self.law.pull(value, fresh)
 
     def fit(self, value: Tensor, parents: Parents, **options: Any) -> None:
+        require_variation(self, value)
         self.law.fit(value)
 
     def config(self) -> dict[str, Any]:
@@ -133,10 +142,13 @@ class Empirical(Mechanism):
     abduction: Status = "posterior"
     broadcasts = True
     noise = Noise("uniform")
+    values: Tensor
 
-    def __init__(self, values: Any, type: NodeType | None = None) -> None:  # noqa: A002
+    def __init__(self, values: Any, type: NodeType | None = None) -> None:
         super().__init__()
         like = torch.zeros((), dtype=torch.get_default_dtype())
+        if isinstance(values, Tensor) and values.is_floating_point():
+            like = like.to(values)
         self.type = type or Real(tuple(torch.as_tensor(values).shape[1:]))
         encoded = self.type.encode(values, like)
         if encoded.ndim != 1 + len(self.type.event) or not len(encoded):
@@ -154,28 +166,44 @@ class Empirical(Mechanism):
 
     def forward(self, parents: Parents, noise: Tensor | None) -> Tensor:
         assert noise is not None
-        m = len(self.values)
-        return self.values[(noise.double() * m).long().clamp_(0, m - 1)]
+        return self.values[self._pick(noise)]
 
     def abduct(self, value: Tensor, parents: Parents, fresh: Tensor) -> Tensor:
-        flat, records = value.flatten(1), self.values.flatten(1)
-        if not self.type.event:
-            flat, records = value.unsqueeze(-1), self.values.unsqueeze(-1)
-        noise = torch.empty_like(fresh)
-        m = len(records)
-        for i, row in enumerate(flat):
-            hits = (records == row).all(-1).nonzero().squeeze(-1)
-            if not len(hits):
-                raise MechanismError(
-                    f"row {i} holds a value of {self.node!r} that is not among its {m} recorded "
-                    "ones; its probability is zero under Root.empirical"
-                )
-            spread = fresh[i].double() * len(hits)
-            k = spread.long().clamp(0, len(hits) - 1)
-            noise[i] = ((hits[k] + (spread - k).clamp(1e-3, 1 - 1e-3)) / m).to(noise)
-        return noise
+        rank, m = len(self.type.event), len(self.values)
+        batch = torch.broadcast_shapes(value.shape[: value.ndim - rank], fresh.shape)
+        rows = value.expand(*batch, *self.type.event).reshape(-1, *self.type.event)
+        together = torch.cat([self.values.to(rows.dtype), rows])
+        axis = 0 if rank else None  # without an axis it is much faster
+        kind = together.unique(dim=axis, return_inverse=True)[1]
+        order = kind[:m].argsort(stable=True)
+        count = torch.bincount(kind[:m], minlength=int(kind.max()) + 1)
+        first, hits = (count.cumsum(0) - count)[kind[m:]], count[kind[m:]]
+        if not hits.all():
+            raise MechanismError(
+                f"row {int((hits == 0).nonzero()[0]) % max(1, batch[-1] if batch else 1)} holds a "
+                f"value of {self.node!r} that is not among its {m} recorded ones; its probability "
+                "is zero under Root.empirical"
+            )
+        spread = fresh.expand(batch).reshape(-1).double() * hits
+        k = torch.minimum(spread.long(), hits - 1)
+        pick = order[first + k]
+        noise = ((pick + (spread - k)) / m).to(fresh)
+        # The dtype of the noise may round it into a neighbour's interval.
+        missed = self._pick(noise) != pick
+        return torch.where(missed, ((pick + 0.5) / m).to(fresh), noise).reshape(batch)
+
+    def _pick(self, noise: Tensor) -> Tensor:
+        m = len(self.values)
+        return (noise.double() * m).long().clamp_(0, m - 1)
 
     def fit(self, value: Tensor, parents: Parents, **options: Any) -> None:
+        """Record these rows in place of the earlier ones.
+
+        Raises:
+            MechanismError: If there are none.
+        """
+        if not len(value):
+            raise MechanismError(f"no rows were given to fit {self.describe()}; give at least one")
         self.values = value.detach().clone()
 
     def table(self) -> Tensor:

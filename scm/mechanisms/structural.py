@@ -48,7 +48,7 @@ class Structural(Mechanism):
         self,
         f: Callable[..., Tensor],
         noise: Distribution | Law | None = None,
-        type: NodeType = Real(),  # noqa: A002, B008
+        type: NodeType = Real(),  # noqa: B008
         inverse: Callable[..., Tensor] | None = None,
         inputs: Inputs = "concatenated",
     ) -> None:

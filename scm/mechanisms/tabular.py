@@ -42,6 +42,8 @@ class Tabular(Mechanism):
         torch.Size([2, 2])
     """
 
+    type: Categorical
+    probs: Tensor
     abduction: Status = "posterior"
     broadcasts = True
 
@@ -118,7 +120,7 @@ class Tabular(Mechanism):
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Tabular:
         exact = self.probs
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if self.probs.dtype != exact.dtype:
             self.probs = exact.to(self.probs.device)
         return self
@@ -193,4 +195,4 @@ class Tabular(Mechanism):
         return self.probs
 
     def config(self) -> dict[str, Any]:
-        return {"levels": self.type.levels, "coupling": self.coupling_name}
+        return {"table": self.probs, "coupling": self.coupling_name, "levels": self.type.levels}

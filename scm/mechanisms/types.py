@@ -8,7 +8,7 @@ from values.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +42,10 @@ class NodeType:
         Raises:
             ScmError: If the value is not numeric, not finite, or not of this type.
         """
-        tensor = _tensor(value).to(like)
+        tensor = _tensor(value)
+        if tensor.is_complex():
+            raise ScmError(f"complex numbers were given where {self} was declared; give real ones")
+        tensor = tensor.to(like)
         n_event = len(self.event)
         if n_event and tuple(tensor.shape[-n_event:]) != self.event:
             raise ScmError(
@@ -89,7 +92,8 @@ class Categorical(NodeType):
     """One of finitely many levels, held as int64 codes `0, ..., K - 1`.
 
     Args:
-        levels: The number of levels, or their names in order.
+        levels: The number of levels, or their names in order. Tensors hold codes; anything
+            else that is given holds names, or codes where the names are words.
 
     Example:
         >>> Categorical(("red", "green")).encode(["green", "red"], torch.zeros(()))
@@ -99,7 +103,14 @@ class Categorical(NodeType):
     levels: int | tuple[Any, ...] = 2
 
     def __post_init__(self) -> None:
-        levels = self.levels if isinstance(self.levels, int) else tuple(self.levels)
+        levels = self.levels
+        if not isinstance(levels, int):
+            if isinstance(levels, str) or not isinstance(levels, Iterable):
+                raise MechanismError(
+                    f"Categorical({levels!r}) was given; expected the number of levels, or a list "
+                    "of their names"
+                )
+            levels = tuple(levels)
         object.__setattr__(self, "levels", levels)
         if self.size < 1 or len(set(self.names)) != self.size:
             raise MechanismError(
@@ -145,8 +156,8 @@ class Categorical(NodeType):
 
     def _codes(self, array: np.ndarray) -> np.ndarray:
         code = {name: k for k, name in enumerate(self.names)}
-        named = not isinstance(self.levels, int)
-        if named and array.dtype.kind in "iub" and not all(v in code for v in np.unique(array)):
+        words = all(isinstance(name, str) for name in self.names)
+        if words and array.dtype.kind in "iub":
             return array
         unknown = sorted({str(v) for v in array.flatten() if v not in code})
         if unknown:
@@ -154,7 +165,8 @@ class Categorical(NodeType):
                 f"{unknown[0]!r} is no level of {self}; "
                 + nearest(unknown[0], [str(name) for name in self.names])
             )
-        return np.vectorize(code.__getitem__, otypes=[np.int64])(array)
+        codes: np.ndarray = np.vectorize(code.__getitem__, otypes=[np.int64])(array)
+        return codes
 
     def features(self, value: Tensor) -> Tensor:
         return F.one_hot(value, self.size).to(torch.get_default_dtype())
@@ -208,7 +220,10 @@ class Image(NodeType):
 
 
 def _shape(shape: int | Sequence[int]) -> tuple[int, ...]:
-    return (shape,) if isinstance(shape, int) else tuple(int(s) for s in shape)
+    sizes = (shape,) if isinstance(shape, int) else tuple(int(s) for s in shape)
+    if any(s < 0 for s in sizes):
+        raise MechanismError(f"the shape {shape} was given; expected sizes that are not negative")
+    return sizes
 
 
 def _tensor(value: Any) -> Tensor:

@@ -47,8 +47,9 @@ def to_pyro(program: Program) -> Callable[..., dict[str, Tensor]]:
     - A macro-variable has no site to act on, since Pyro knows no writers: act on its micro node.
     - Gradients reach the mechanisms' parameters by autograd: hand `model.parameters()` to a
       torch optimiser, or call `pyro.module("model", model)` for `pyro.infer.SVI` to do so.
-    - Where the noise of a node is bounded (`Exponential`), start NUTS at a draw with
-      `init_strategy=pyro.infer.autoguide.init_to_sample`: its support moves with its parents.
+    - Where bounded noise (`Exponential`, `Uniform`) is added to the unobserved parents of an
+      unobserved node, its support moves with them: start NUTS at a draw (`init_to_sample`) and
+      expect divergences, or weigh draws with `model.abduct(..., method="importance")`.
 
     Args:
         program: The program of a model without acts.

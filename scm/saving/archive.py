@@ -29,7 +29,8 @@ def checksum(document: str, tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        flat = tensor.contiguous().as_strided((tensor.numel(),), (1,))
+        digest.update(flat.view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -127,7 +128,7 @@ def _check_magic(path: str | os.PathLike[str]) -> None:
 
 def _check_format(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> None:
     given = metadata.get("format")
-    if not str(given).startswith("scm-model") or not _KEYS <= metadata.keys():
+    if not str(given).startswith("scm-model") or not metadata.keys() >= _KEYS:
         raise ScmError(
             f"{path} is a safetensors file, but not a saved model; write one with "
             "model.save(path), or read its tensors with safetensors.torch.load_file(path)"

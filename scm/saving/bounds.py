@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,11 +16,19 @@ from scm.errors import ScmError
 __all__ = ["Bounded"]
 
 
+_PRODUCTS = {"mm", "addmm", "bmm", "baddbmm"}
+# A result no larger than the arguments together.
+_STEADY = {
+    *("_log_softmax", "_softmax", "_to_copy", "allclose", "cat", "clone", "native_batch_norm"),
+    *("native_group_norm", "native_layer_norm", "stack"),
+}
+
+
 class Bounded(TorchDispatchMode):
     """A context in which a tensor that would be too large is refused before it is made.
 
-    Each operation runs first on torch's meta device, which knows shapes and holds no
-    memory, and the size of its result is compared with the bounds.
+    An operation that could be large runs first on torch's meta device, which knows shapes
+    and holds no memory, and the size of its result is compared with the bound.
 
     Args:
         tensor: Bytes that one operation may return.
@@ -37,9 +46,13 @@ class Bounded(TorchDispatchMode):
     """
 
     def __init__(self, tensor: int, total: int | None = None, calls: int | None = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.tensor, self.total, self.calls = tensor, total, calls
         self.returned = self.called = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # or torch would import its compiler for this, which takes seconds
 
     def __torch_dispatch__(
         self,
@@ -56,21 +69,49 @@ class Bounded(TorchDispatchMode):
                 f"the model takes more than {self.calls:,} operations to make, out of all "
                 "proportion to the tensors in the file; it was not made by SCM.save"
             )
-        if not (func._schema.is_mutable or func.is_view):
-            self._count(_bytes(func, args, kwargs))
-        return func(*args, **kwargs)
+        if func._schema.is_mutable or func.is_view:
+            return func(*args, **kwargs)
+        if _at_most(func, args, kwargs) > self.tensor:
+            _refuse_above(self.tensor, _bytes(func, args, kwargs))
+        out = func(*args, **kwargs)
+        self.returned += _held(out)
+        if self.total is not None:
+            _refuse_above(self.total, self.returned)
+        return out
 
-    def _count(self, size: int) -> None:
-        self.returned += size
-        bound = self.tensor
-        if size <= bound and self.total is not None:
-            size, bound = self.returned, self.total
-        if size > bound:
-            raise ScmError(
-                f"the model asks for a tensor of {size:,} bytes where {bound:,} are in "
-                "proportion to its file; it was not made by SCM.save, or needs far more memory "
-                "to run than to store: make it from code and load a state_dict into it"
-            )
+
+def _refuse_above(bound: int, size: int) -> None:
+    if size > bound:
+        raise ScmError(
+            f"the model asks for a tensor of {size:,} bytes where {bound:,} are in proportion to "
+            "its file; it was not made by SCM.save, or needs far more memory to run than to "
+            "store: make it from code and load a state_dict into it"
+        )
+
+
+def _at_most(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> float:
+    """A bound on the bytes of a result that costs next to nothing.
+
+    In general it is the product of all sizes that are given: no operation makes more
+    elements than that, whether it broadcasts, pads, repeats, joins or takes a size.
+    """
+    leaves = tree_leaves((args, kwargs))
+    there: list[Tensor] = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    name = func._schema.name.removeprefix("aten::")
+    if torch.Tag.pointwise in func.tags:
+        elements: int = torch.broadcast_shapes(*(t.shape for t in there)).numel()
+        return 16.0 * elements
+    if name in _PRODUCTS:
+        a, b = there[-2:]
+        rows: int = a.shape[:-1].numel()
+        return 16.0 * rows * b.shape[-1]
+    if name in _STEADY:
+        return 16.0 * sum(t.numel() for t in there)
+    bound = 16.0 * math.prod(t.numel() + 1.0 for t in there)
+    for leaf in leaves:
+        if isinstance(leaf, (int, float)) and math.isfinite(leaf) and leaf:
+            bound *= max(abs(leaf), 1 / abs(leaf)) + 1
+    return bound
 
 
 def _bytes(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
@@ -90,6 +131,11 @@ def _bytes(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
     except Exception:
         return 0
     return sum(t.numel() * t.element_size() for t in tree_leaves(out) if isinstance(t, Tensor))
+
+
+def _held(out: Any) -> int:
+    tensors = [t for t in tree_leaves(out) if isinstance(t, Tensor) and not t.is_meta]
+    return sum(t.numel() * t.element_size() for t in tensors)
 
 
 def _without_memory(value: Any) -> Any:

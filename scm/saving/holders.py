@@ -153,14 +153,14 @@ class Reading:
         self.functions = functions
         self._parameters: dict[tuple[str, bool], nn.Parameter] = {}
 
-    def check_given(self, entries: Mapping[Owner, Mapping[str, Any]]) -> None:
+    def check_given(self, entries: Sequence[tuple[Owner, Mapping[str, Any]]]) -> None:
         """Refuse a file some of whose functions are neither in it nor given.
 
         Raises:
             ScmError: With all that is missing.
         """
         missing: dict[Owner, str] = {}
-        for owner, entry in entries.items():
+        for owner, entry in entries:
             given = self._given(owner, entry)
             if isinstance(given, Mechanism):
                 continue

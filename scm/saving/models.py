@@ -55,9 +55,23 @@ class Saved:
     evaluating: tuple[str, ...] = ()
 
     @property
-    def holders(self) -> dict[Owner, Holder]:
-        """Mechanisms by node, and encoders by the tuple of their nodes."""
-        return {**self.mechanisms, **{e.nodes: e for e in self.encoders}}
+    def holders(self) -> list[tuple[Owner, Holder]]:
+        """Mechanisms by node, then encoders by `owners`."""
+        names = owners([(encoder.nodes, encoder.given) for encoder in self.encoders])
+        return [*self.mechanisms.items(), *zip(names, self.encoders, strict=True)]
+
+
+def owners(encoders: Sequence[tuple[tuple[str, ...], tuple[str, ...]]]) -> list[Owner]:
+    """What encoders are called: the tuple of their nodes, and what is given if that is not enough.
+
+    Example:
+        >>> owners([(("M", "F"), ("X",)), (("H",), ("X",)), (("H",), ("X", "Y"))])
+        [('M', 'F'), ('H', '|', 'X'), ('H', '|', 'X', 'Y')]
+    """
+    all_nodes = [nodes for nodes, _ in encoders]
+    return [
+        nodes if all_nodes.count(nodes) == 1 else (*nodes, "|", *given) for nodes, given in encoders
+    ]
 
 
 def save(path: str | os.PathLike[str], model: Saved, omit: Omitted = ()) -> None:
@@ -74,12 +88,12 @@ def save(path: str | os.PathLike[str], model: Saved, omit: Omitted = ()) -> None
         ScmError: If the file cannot be written.
     """
     left_out = (omit,) if isinstance(omit, str) else tuple(omit)
+    known = [owner for owner, _ in model.holders]
     for owner in left_out:
-        if owner not in model.holders:
-            names = [*model.graph.nodes, *(str(e.nodes) for e in model.encoders)]
-            raise MechanismError(f"omit names {owner!r}; {nearest(owner, names)}")
+        if owner not in known:
+            raise MechanismError(f"omit names {owner!r}; {nearest(owner, map(str, known))}")
     writing = Writing(left_out)
-    entries = [writing.entry(owner, holder) for owner, holder in model.holders.items()]
+    entries = [writing.entry(owner, holder) for owner, holder in model.holders]
     structure = model.graph.structure
     n = len(structure.nodes)
     document = {
@@ -107,7 +121,7 @@ def _try_reading(
     entries = [*document["mechanisms"], *document["encoders"]]
     reading = Reading(tensors, {})
     with _making(tensors):
-        for (owner, holder), entry in zip(model.holders.items(), entries, strict=True):
+        for (owner, holder), entry in zip(model.holders, entries, strict=True):
             if owner in left_out:
                 continue
             try:
@@ -143,7 +157,7 @@ def read_model(path: str | os.PathLike[str], functions: Mapping[Any, Any]) -> Sa
         with _making(tensors):
             return _read(json.loads(text), tensors, functions)
     except ScmError as error:
-        raise type(error)(f"{path}: {error}") from error
+        raise ScmError(f"{path}: {error}") from error
     except Exception as error:
         raise ScmError(
             f"{path} describes no model that SCM.save writes ({type(error).__name__}: "
@@ -163,14 +177,16 @@ def _read(
             latent=tuple(document["latent"]),
         )
     )
-    entries: dict[Owner, dict[str, Any]] = dict(zip(nodes, document["mechanisms"], strict=True))
-    encoders = {tuple(e["config"]["nodes"]): e for e in document["encoders"]}
+    configs = [entry["config"] for entry in document["encoders"]]
+    names = owners([(tuple(c["nodes"]), tuple(c["given"])) for c in configs])
+    entries = dict(zip(nodes, document["mechanisms"], strict=True))
+    encoders = list(zip(names, document["encoders"], strict=True))
     for owner in functions:
-        if owner not in entries and owner not in encoders:
-            names = [*nodes, *map(str, encoders)]
-            raise ScmError(f"functions has a value for {owner!r}; {nearest(owner, names)}")
+        if owner not in (*nodes, *names):
+            known = nearest(owner, map(str, (*nodes, *names)))
+            raise ScmError(f"functions has a value for {owner!r}; {known}")
     reading = Reading(tensors, functions)
-    reading.check_given({**entries, **encoders})
+    reading.check_given([*entries.items(), *encoders])
     mechanisms: dict[str, Mechanism] = {}
     for node in nodes:
         made = reading.made(node, entries[node])
@@ -183,11 +199,11 @@ def _read(
         reading.fill(node, mechanism, entries[node])
     shapes = {node: m.noise.shape for node, m in mechanisms.items() if m.noise is not None}
     found = []
-    for nodes_of, entry in encoders.items():
-        encoder = reading.made(nodes_of, entry)
+    for name, entry in encoders:
+        encoder = reading.made(name, entry)
         assert isinstance(encoder, Encoder)
         encoder.bind(types, shapes)
-        reading.fill(nodes_of, encoder, entry)
+        reading.fill(name, encoder, entry)
         found.append(encoder)
     device = document["noise_device"]
     if device is not None and not _DEVICE.fullmatch(device):
@@ -215,7 +231,7 @@ def _making(tensors: Mapping[str, Tensor]) -> Iterator[None]:
         Bounded(
             tensor=64 * _MEBIBYTE + 16 * size,
             total=256 * _MEBIBYTE + 64 * size,
-            calls=20_000 + 2_000 * len(tensors),
+            calls=10_000 + 500 * len(tensors),
         ),
     ):
         yield
@@ -232,7 +248,7 @@ def running(path: str | os.PathLike[str]) -> Iterator[None]:
         with Bounded(tensor=1024 * _MEBIBYTE + 16 * os.path.getsize(path)):
             yield
     except ScmError as error:
-        raise type(error)(f"{path}: {error}") from error
+        raise ScmError(f"{path}: {error}") from error
     except Exception as error:
         raise ScmError(
             f"the model in {path} does not run ({type(error).__name__}: {error!s:.300}); if "

@@ -40,7 +40,7 @@ _LAYERS = """
     ReplicationPad2d ReplicationPad3d SELU SiLU Sigmoid Softmax Softmax2d Softmin Softplus
     Softshrink Softsign Tanh Tanhshrink Threshold Unflatten Unfold Upsample
     UpsamplingBilinear2d UpsamplingNearest2d ZeroPad1d ZeroPad2d ZeroPad3d
-""".split()
+"""
 # Where and how tensors are made, and other names of arguments that have an attribute.
 _LEFT_OUT = {"device", "dtype", "_weight", "_freeze", "min_value", "max_value"}
 _DEEPEST = 50
@@ -48,12 +48,11 @@ _DEEPEST = 50
 
 @cache
 def _classes() -> dict[str, type[nn.Module]]:
-    there = {name: getattr(nn, name, None) for name in _LAYERS}
+    there = {name: getattr(nn, name, None) for name in _LAYERS.split()}
     return {**_CONTAINERS, **{name: cls for name, cls in there.items() if cls is not None}}
 
 
-@cache
-def _arguments(cls: type[nn.Module]) -> dict[str, Any]:
+def _arguments(cls: Callable[..., nn.Module]) -> dict[str, Any]:
     """Names of the arguments of a layer, with their defaults."""
     kinds = inspect.Parameter
     return {
@@ -159,6 +158,6 @@ def _called(cls: type[nn.Module], arguments: dict[str, Any]) -> nn.Module:
 
 
 def _shapes(module: nn.Module) -> dict[str, torch.Size]:
-    tensors = [*module.named_parameters(remove_duplicate=False)]
-    tensors += [*module.named_buffers(remove_duplicate=False)]
-    return {name: tensor.shape for name, tensor in tensors}
+    tensors: dict[str, torch.Tensor] = dict(module.named_parameters(remove_duplicate=False))
+    tensors |= dict(module.named_buffers(remove_duplicate=False))
+    return {name: tensor.shape for name, tensor in tensors.items()}

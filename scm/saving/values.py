@@ -14,7 +14,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, distributions, nn
 from torch.distributions import Distribution, transforms
 
@@ -209,7 +208,8 @@ def _read_type(value: dict[str, Any], again: Callable[[Any], Any]) -> NodeType:
     cls = _named(value["name"], _TYPES)
     if cls is not Categorical:
         extra = [tuple(again(value["range"]))] if cls is Image else []
-        return cls(tuple(int(size) for size in value["shape"]), *extra)
+        kind: NodeType = cls(tuple(int(size) for size in value["shape"]), *extra)
+        return kind
     levels = again(value["levels"])
     if isinstance(levels, bool) or not isinstance(levels, (int, tuple)):
         raise ScmError(f"{levels!r:.60} are no levels")

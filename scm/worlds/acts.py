@@ -58,6 +58,7 @@ class Axes:
     sweeps: tuple[Sweep, ...]
     draws: int | None
     ids: Tensor
+    origin: object
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,16 +206,18 @@ def parse_sweep(
 def _constant(node: str, kind: NodeType, value: Any, like: Tensor) -> Constant:
     axes = getattr(value, "_scm_axes", None)
     try:
-        return Constant(kind.encode(value, like), axes)
+        tensor = kind.encode(value, like)
+        if isinstance(value, Tensor) and axes is None:
+            tensor = tensor.clone()  # later changes of the person's own tensor are none of ours
+        return Constant(tensor, axes)
     except ScmError as error:
         raise InterventionError(f"for {node!r}: {error}; expected {_OPTIONS}") from error
 
 
 def _levels(node: str, kind: Categorical, distribution: Distribution, like: Tensor) -> Levels:
     support = distribution.support
-    if distribution.batch_shape or distribution.event_shape or not getattr(
-        support, "is_discrete", False
-    ):
+    shaped = distribution.batch_shape or distribution.event_shape
+    if shaped or support is None or not support.is_discrete:
         raise InterventionError(
             f"{distribution} was given for {node!r}, which is {kind}; expected one distribution "
             "over its codes, such as Bernoulli(p) or Categorical(probs) of torch.distributions"

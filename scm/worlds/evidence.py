@@ -13,6 +13,7 @@ from torch.distributions import Distribution, Independent, Normal
 
 from scm.errors import InterventionError, MechanismError
 from scm.mechanisms.encoder import Encoder
+from scm.mechanisms.macro import Macro
 from scm.mechanisms.mechanism import Mechanism, Status
 from scm.mechanisms.noise import Noise
 from scm.mechanisms.types import Categorical
@@ -69,12 +70,14 @@ def abduct(
         raise InterventionError(f"method={method!r} was given; expected 'importance' or None")
     if draws is not None and (not isinstance(draws, int) or draws < 1):
         raise InterventionError(f"draws={draws!r} was given; expected a positive number")
+    program.check_modes()
     observed, ids = read(data, program, "abduct")
     n = len(ids)
     streams = Streams(fresh_seed(seed), program.like.device, program.like.dtype, noise_device)
     fixed: dict[str, Tensor] = {}
     # The units' streams are those of the rows' positions; `ids` are what the data called them.
-    units = Population(streams, 0, n, fixed=fixed, draws=draws, total=n, names=ids)
+    source = data.population.origin if isinstance(data, Samples) else object()
+    units = Population(streams, 0, n, fixed=fixed, draws=draws, total=n, names=ids, source=source)
     if method == "importance" and draws is None:
         raise InterventionError("method='importance' was given without draws=; expected a number K")
     search = _Search(program, observed, units, grad, bandwidth)
@@ -179,7 +182,7 @@ class _Search:
         mechanism, value = self.program.mechanisms[node], self.given[node]
         self.value_status[node] = "exact"
         parents = self._parents(node)
-        if node in self.program.acts and not self.program.graph.is_constitutive(node):
+        if self._is_acted(node):
             self._check_act(node, value)
             self.noise_status[node] = "prior"
         elif mechanism.noise is None:
@@ -277,7 +280,7 @@ class _Search:
             self._kernel(node, mechanism, value, parents)
             return
         if status == "approximate":
-            self.residual[node] = gap.reshape(-1, self.units.n).mean(0)
+            self.residual[node] = gap.reshape(-1, self.units.n).mean(0).to(self.run.program.like)
             return
         wrong = (gap > 1e-3 * (1 + _largest(value.double(), rank))).reshape(-1, self.units.n).any(0)
         if wrong.any():
@@ -288,9 +291,19 @@ class _Search:
                 "column out, or give the node noise"
             )
 
+    def _is_acted(self, node: str) -> bool:
+        """Whether an act sets the node, or writes it through one of its macro-variables."""
+        graph, acts = self.program.graph, self.program.acts
+        writers = any(c in acts for c in graph.macros(node))
+        return writers or (node in acts and not graph.is_constitutive(node))
+
     def _check_act(self, node: str, value: Tensor) -> None:
-        rule = self.program.acts[node].rules[0]
-        if not isinstance(rule, Constant):
+        acts = self.program.acts
+        writers = [c for c in self.program.graph.macros(node) if c in acts]
+        for name in writers:
+            self._check_written(node, name, value)
+        rule = acts[node].rules[0] if node in acts else None
+        if writers or not isinstance(rule, Constant):
             return
         kind = self.program.mechanisms[node].type
         forced = self.run.place(node, rule, kind, None)
@@ -301,6 +314,17 @@ class _Search:
                 f"row {row} holds another value of {node!r} than the act under which the rows are "
                 "read gave it; abduct from the model itself if the rows arose without it"
             )
+
+    def _check_written(self, node: str, name: str, value: Tensor) -> None:
+        """Note which rows read what the writer of a macro-variable was to make them read."""
+        macro, rule = self.program.mechanisms[name], self.program.acts[name].rules[0]
+        assert isinstance(macro, Macro)
+        layout, device = self.run.layout, self.program.like.device
+        good = torch.ones((), dtype=torch.bool, device=device).expand(layout.plain)
+        if isinstance(rule, Constant):
+            found = self.run.call(macro, {node: value}, None)
+            good = macro.same(found, self.run.place(name, rule, macro.type, None))
+        self.run.written[name] = good
 
     def _fix(self, node: str, noise: Tensor) -> None:
         shape = self.program.mechanisms[node].noise
@@ -333,7 +357,7 @@ class _Search:
         shown = dict(self.value_status)
         for node in self.observed:
             shown[node] = self.noise_status[node]
-        return Samples(
+        samples = Samples(
             self.program,
             self.units,
             self.run.values,
@@ -344,6 +368,8 @@ class _Search:
             log_weights=self.log_weights,
             residual=self.residual,
         )
+        samples.run.written = dict(self.run.written)
+        return samples
 
 
 def _largest(value: Tensor, rank: int) -> Tensor:

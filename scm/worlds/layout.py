@@ -83,7 +83,7 @@ class Layout:
         event = kind.event
         tensor = given.tensor
         if given.axes is not None:
-            return self._aligned(tensor, given.axes, units, at)
+            return self._aligned(tensor, given.axes, event, units, at)
         extra = tensor.ndim - len(event)
         if extra == 0:
             return tensor.expand(*self.plain, *event)
@@ -103,8 +103,16 @@ class Layout:
             "worlds of their own use sweep"
         )
 
-    def _aligned(self, tensor: Tensor, axes: Axes, units: Population, at: At | None) -> Tensor:
-        if len(axes.ids) != self.n or not torch.equal(axes.ids, units.ids):
+    def _aligned(
+        self,
+        tensor: Tensor,
+        axes: Axes,
+        event: tuple[int, ...],
+        units: Population,
+        at: At | None,
+    ) -> Tensor:
+        same = axes.origin == units.origin and len(axes.ids) == self.n
+        if not same or not torch.equal(axes.ids, units.ids):
             raise InterventionError(
                 f"a value of {len(axes.ids)} other units was given for {self.n} units; take it "
                 "from the same units (or .clone() it to pass it by position)"
@@ -116,7 +124,11 @@ class Layout:
                 f"{list(self.sweeps)}; pick one world of it with .world(...), or make the same "
                 "sweep on both sides"
             )
-        event = tensor.shape[len(axes.sweeps) + (axes.draws is not None) + 1 :]
+        found = tuple(tensor.shape[len(axes.sweeps) + (axes.draws is not None) + 1 :])
+        if found != event:
+            raise InterventionError(
+                f"a value of event {found} was given; expected event {event}, once for each unit"
+            )
         lead = [1] * (self.rank - 1) + [self.n]
         for sweep in axes.sweeps:
             lead[self.axis(sweep)] = sweep.size

@@ -30,6 +30,8 @@ class Population:
         offset: Position of the range within `total` units that by-unit values refer to.
         total: Number of those units.
         names: Number of each unit of the range where data gave their own, `(n,)`.
+        source: What the numbers count, where that is not the units of the seed: the rows of
+            one call of abduct.
     """
 
     streams: Streams
@@ -41,11 +43,17 @@ class Population:
     offset: int = 0
     total: int = 0
     names: Tensor | None = None
+    source: object = None
 
     @property
     def n(self) -> int:
         """Number of units."""
         return self.stop - self.start if self.index is None else len(self.index)
+
+    @property
+    def origin(self) -> object:
+        """What the numbers of the units count: units of a seed, or rows of one data set."""
+        return self.streams.seed if self.source is None else self.source
 
     @property
     def ids(self) -> Tensor:

@@ -137,8 +137,11 @@ class Samples(Acting, Mapping[str, Tensor]):
         stored = self.run.values[key]
         event = self.program.mechanisms[key].type.event
         view = stored.expand(*self.run.layout.full, *event)
-        view._scm_axes = Axes(self.worlds, self.draws, self.ids)  # type: ignore[attr-defined]
+        view._scm_axes = Axes(self.worlds, self.draws, self.ids, self.population.origin)  # type: ignore[attr-defined]
         return view
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.program.graph.nodes
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.program.graph.nodes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -72,7 +73,7 @@ class View(Acting):
             >>> bool((a["B"][95:] == b["B"]).all())
             True
         """
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1 or start < 0:
+        if not (_is_number(n) and _is_number(start + 1)):
             raise ScmError(f"sample({n!r}, start={start!r}): expected a positive number of units")
         if self.condition is not None:
             return self._conditioned(n, fresh_seed(seed), start, grad)
@@ -85,9 +86,11 @@ class View(Acting):
         """
         if self.condition is not None:
             raise InterventionError("a conditioned population cannot be streamed; sample it")
-        if n < 1 or batch < 1:
-            raise ScmError(f"stream({n}, {batch}): expected positive numbers")
-        seed = fresh_seed(seed)
+        if not (_is_number(n) and _is_number(batch)):
+            raise ScmError(f"stream({n!r}, {batch!r}): expected a positive number of units a batch")
+        return self._batches(n, batch, fresh_seed(seed))
+
+    def _batches(self, n: int, batch: int, seed: int) -> Iterator[Samples]:
         for start in range(0, n, batch):
             stop = min(n, start + batch)
             yield self._units(seed, start, stop, start, n, False)
@@ -181,6 +184,7 @@ class View(Acting):
                 f"log_prob misses the nodes {missing}; a density needs every causal node, in one "
                 "world: observe them, or weigh draws with abduct(method='importance')"
             )
+        program.check_modes()
         total = torch.zeros(len(next(iter(columns.values()))), device=program.like.device)
         for node in causal:
             mechanism = self._density_of(node)
@@ -192,6 +196,12 @@ class View(Acting):
 
     def _density_of(self, node: str) -> Mechanism | None:
         act = self.program.acts.get(node)
+        written = [c for c in self.program.graph.macros(node) if c in self.program.acts]
+        if written:
+            raise InterventionError(
+                f"{node!r} is written by the act on {written}, so it has no density; log_prob "
+                "needs a value or a mechanism there"
+            )
         if act is None:
             return self.program.mechanisms[node]
         rule = act.rules[0]
@@ -220,6 +230,11 @@ class View(Acting):
             code = kind.encode(value, self.program.like)
         except ScmError as error:
             raise InterventionError(f"given, {node!r}: {error}") from error
+        if code.ndim:
+            raise InterventionError(
+                f"given({node}={value!r:.40}) names {code.numel()} levels; give one, or a "
+                f"condition, {node}=lambda v: (v == 0) | (v == 1)"
+            )
         return lambda v: v == code
 
     def _units(
@@ -278,3 +293,7 @@ class View(Acting):
             for node, act in self.program.acts.items()
         )
         return f"View({self.program.graph!s}; acts on: {acts or 'none'})"
+
+
+def _is_number(n: Any) -> bool:
+    return isinstance(n, Integral) and not isinstance(n, bool) and int(n) > 0

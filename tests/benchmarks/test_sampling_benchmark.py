@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -83,19 +80,12 @@ def test_ratios_are_taken_within_a_turn(sampling: ModuleType) -> None:
     assert gone.note == "not installed"
 
 
-def test_the_command_writes_its_results(tmp_path: Path) -> None:
+def test_the_command_writes_its_results(
+    sampling: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "deep" / "sampling.json"
-    options = ["--quick", "--units", "2000", "--no-peers", "--out", str(out)]
-    path = os.pathsep.join([str(FOLDER.parents[1]), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, str(FOLDER / "sampling.py"), *options],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    assert "not installed" in done.stdout
+    sampling.main(["--quick", "--units", "2000", "--no-peers", "--out", str(out)])
+    assert "not installed" in capsys.readouterr().out
 
     results = json.loads(out.read_text())
     assert results["name"] == "sampling"
@@ -111,3 +101,8 @@ def test_the_command_writes_its_results(tmp_path: Path) -> None:
         if row["goal"] is not None:
             assert row["met"] == (row["ratio"] <= row["goal"])
     assert any(row["unit"] == "MB" for row in rows)
+    named = {row["row"]: row["reproduced"] for row in rows if row["row"].startswith("import")}
+    assert (
+        named["import: import scm alone, beyond torch"]
+        < (named["import: import scm and name SCM, beyond torch"])
+    )

@@ -31,15 +31,15 @@ from scm import CVAE, Additive, Flow, Image, Linear, Macro, PostNonlinear, Root,
 from scm.errors import InterventionError, ScmError
 
 UNITS = 20_000
-# Each comparison below fails by chance with probability 1e-6; there are fewer than 100.
-CHANCE = 1e-6
+# Each comparison below fails by chance with probability 1e-4; there are fewer than 100.
+CHANCE = 1e-4
 Z = stats.norm.isf(CHANCE / 2)
 
 
 @pytest.fixture(autouse=True)
 def _pyro_is_left_alone() -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
-        pyro.set_rng_seed(0)
+        torch.manual_seed(0)  # pyro.set_rng_seed seeds numpy and random too, which no fork undoes
         pyro.clear_param_store()
         yield
         pyro.clear_param_store()
@@ -91,8 +91,8 @@ def agree(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
     columns = []
     for sample in (a, b):
         flat = [sample[n].double().reshape(UNITS, -1) for n in sample]
-        # Bounded by the cube root, for moments with tails that a standard error can describe.
-        columns.append(torch.cat([v.sign() * v.abs() ** (1 / 3) for v in flat], -1))
+        # Tails are drawn in, so that a standard error describes the moments.
+        columns.append(torch.cat([v.asinh() for v in flat], -1))
     for x, y in zip(columns[0].T, columns[1].T, strict=True):
         if (x == x[0]).all():
             torch.testing.assert_close(x, y)

@@ -103,7 +103,9 @@ def level(probabilities: np.ndarray, noise: Any, coupling: str) -> int:
             if float(noise) < upto:
                 return k
         return len(probabilities) - 1
-    times = [-np.log1p(-u) / p if p > 0 else np.inf for p, u in zip(probabilities, noise, strict=True)]
+    times = [
+        -np.log1p(-u) / p if p > 0 else np.inf for p, u in zip(probabilities, noise, strict=True)
+    ]
     return int(np.argmin(times))
 
 
@@ -222,7 +224,9 @@ def _full(node: Node, parents: Mapping[str, torch.Tensor], vectors: set[str]) ->
 
 
 def spec(description: Description) -> str:
-    return "; ".join(f"{', '.join(v.parents)} -> {v.name}" if v.parents else v.name for v in description)
+    return "; ".join(
+        f"{', '.join(v.parents)} -> {v.name}" if v.parents else v.name for v in description
+    )
 
 
 def build(description: Description) -> scm.SCM:

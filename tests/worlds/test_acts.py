@@ -75,6 +75,14 @@ def test_a_number_is_set_for_all_units_and_a_tensor_by_unit() -> None:
     assert m.do(T=2).sample(2, seed=0)["T"].tolist() == [2, 2]
 
 
+def test_an_act_keeps_the_value_it_was_given() -> None:
+    mine = torch.tensor([1.0, 2.0, 3.0])
+    view = model().do(X=mine)
+    units = view.sample(3, seed=0)
+    mine.zero_()
+    assert units["X"].tolist() == [1.0, 2.0, 3.0]
+
+
 def test_a_function_sees_the_parents_in_this_world() -> None:
     m = model()
     units = m.do(X=lambda Z: Z + 1, Z=5.0).sample(4, seed=0)
@@ -99,7 +107,9 @@ def test_a_function_of_other_names_is_refused_with_both_lists() -> None:
 
 
 @pytest.mark.parametrize("law", [Normal(1.0, 2.0), Laplace(0.0, 1.0)])
-def test_a_distribution_is_drawn_apart_from_the_noise(law: torch.distributions.Distribution) -> None:
+def test_a_distribution_is_drawn_apart_from_the_noise(
+    law: torch.distributions.Distribution,
+) -> None:
     m = model()
     drawn, plain = m.do(X=law).sample(N, seed=0), m.sample(N, seed=0)
     for v in ("Z", "X"):
@@ -176,7 +186,9 @@ def test_a_mechanism_bound_to_another_node_is_refused() -> None:
     "value", [None, "one", object(), nn.Linear(1, 1), Additive, [], {"a": 1}, [[1.0], [2.0, 3.0]]]
 )
 def test_anything_else_is_an_error_that_names_the_options(value: object) -> None:
-    with pytest.raises(scm.InterventionError, match="'X'.*expected|expected.*'X'|a number or tensor"):
+    with pytest.raises(
+        scm.InterventionError, match="'X'.*expected|expected.*'X'|a number or tensor"
+    ):
         model().do(X=value).sample(2, seed=0)
 
 
@@ -208,7 +220,12 @@ def test_unknown_names_are_refused_with_the_nearest(verb: str) -> None:
 @pytest.mark.parametrize("verb", ["do", "sweep", "given"])
 def test_a_verb_needs_each_node_once(verb: str) -> None:
     act = getattr(model(), verb)
-    for wrong in (lambda: act(), lambda: act({}), lambda: act({"X": [1.0]}, X=[2.0]), lambda: act(3)):
+    for wrong in (
+        lambda: act(),
+        lambda: act({}),
+        lambda: act({"X": [1.0]}, X=[2.0]),
+        lambda: act(3),
+    ):
         with pytest.raises(scm.InterventionError, match=verb):
             wrong()
 
@@ -232,7 +249,9 @@ def test_every_verb_takes_a_mapping_for_names_that_are_no_keywords() -> None:
     m.fit({age: units[age], "B": units["B"], sex: units[sex]}, nodes=[age])
     from scm.mechanisms import Macro, Move
 
-    micro = scm.SCM('"the h" => C', {"the h": Root.normal(torch.zeros(2)), "C": Macro(lambda h: h[..., 0])})
+    micro = scm.SCM(
+        '"the h" => C', {"the h": Root.normal(torch.zeros(2)), "C": Macro(lambda h: h[..., 0])}
+    )
     moved = micro.man({"the h": Move([1.0, 0.0], 2.0)}).sample(3, seed=0)
     torch.testing.assert_close(moved["C"] - micro.sample(3, seed=0)["C"], torch.full((3,), 2.0))
 

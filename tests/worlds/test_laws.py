@@ -14,7 +14,7 @@ from .strategies import calls, descriptions, seeds
 
 N = 5
 INVERTIBLE = ("linear", "tanh", "vector", "sum")
-few = settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+few = settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 
 
 def same(a: Tensor, b: Tensor) -> bool:

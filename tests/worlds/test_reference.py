@@ -10,7 +10,7 @@ from .reference import Call, Description, build, carry_out, interpret, merged
 from .strategies import calls, descriptions, drawn_by_engine, seeds
 
 N = 4
-slow = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+slow = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 
 
 def check(description: Description, made: list[Call], split: int, seed: int) -> None:

@@ -29,7 +29,9 @@ def chain() -> scm.SCM:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize(("law", "cdf"), [("normal", stats.norm.cdf), ("uniform", stats.uniform.cdf)])
+@pytest.mark.parametrize(
+    ("law", "cdf"), [("normal", stats.norm.cdf), ("uniform", stats.uniform.cdf)]
+)
 def test_base_noise_has_its_law(law: str, cdf: object, dtype: torch.dtype) -> None:
     """Kolmogorov-Smirnov at a fixed seed; a true law fails one seed in a thousand."""
     drawn = streams(11, dtype).draw("S", Noise(law), 0, 200_000)
@@ -45,7 +47,8 @@ def test_noise_is_pushed_through_the_inverse_distribution_function() -> None:
 
 def test_uniform_noise_is_never_zero_or_one() -> None:
     drawn = streams().draw("S", Noise("uniform", (64,)), 0, 50_000)
-    assert 0 < drawn.min() and drawn.max() < 1
+    assert drawn.min() > 0
+    assert drawn.max() < 1
 
 
 @settings(max_examples=60)
@@ -128,9 +131,9 @@ def test_streams_do_not_collide() -> None:
     firsts = {
         tuple(streams(s, torch.float64).draw(f"V{k}", noise, 0, 1)[0].tolist())
         for s in range(10)
-        for k in range(1500)
+        for k in range(300)
     }
-    assert len(firsts) == 15_000
+    assert len(firsts) == 3000
     a, b = (streams(s).draw("S", Noise("normal"), 0, 4) for s in (7, 7 + 2**32))
     assert not torch.equal(a, b)
 
@@ -156,7 +159,8 @@ def test_a_renamed_node_keeps_its_stream() -> None:
     model = chain()
     renamed = model.rename({"A": "Z", "B": "A"})
     units, other = model.sample(20, seed=4), renamed.sample(20, seed=4)
-    assert torch.equal(units["A"], other["Z"]) and torch.equal(units["B"], other["A"])
+    assert torch.equal(units["A"], other["Z"])
+    assert torch.equal(units["B"], other["A"])
     back = renamed.rename({"A": "B", "Z": "A"}).sample(20, seed=4)
     assert torch.equal(units["B"], back["B"])
     a, b = model.do(B=Normal(0.0, 1.0)), renamed.do(A=Normal(0.0, 1.0))
@@ -166,7 +170,8 @@ def test_a_renamed_node_keeps_its_stream() -> None:
 def test_seed_none_draws_entropy_and_records_it() -> None:
     model = chain()
     a, b = model.sample(6), model.sample(6)
-    assert a.seed != b.seed and not torch.equal(a["B"], b["B"])
+    assert a.seed != b.seed
+    assert not torch.equal(a["B"], b["B"])
     assert torch.equal(model.sample(6, seed=a.seed)["B"], a["B"])
     found = model.abduct({"A": torch.ones(3)})
     assert torch.equal(model.abduct({"A": torch.ones(3)}, seed=found.seed)["B"], found["B"])
@@ -179,7 +184,9 @@ def test_a_seed_is_an_integer(seed: object) -> None:
 
 
 def test_numpy_seeds_are_the_same_as_python_ones() -> None:
-    assert torch.equal(chain().sample(3, seed=np.int64(5))["B"], chain().sample(3, seed=5)["B"])
+    assert torch.equal(
+        chain().sample(np.int64(3), seed=np.int64(5))["B"], chain().sample(3, seed=5)["B"]
+    )
 
 
 def test_no_global_state_is_touched() -> None:
@@ -194,5 +201,7 @@ def test_no_global_state_is_touched() -> None:
     assert torch.equal(before[0], torch.get_rng_state())
     assert (before[1] == np.random.get_state()[1]).all()  # noqa: NPY002
     assert before[2] == random.getstate()
-    assert torch.get_default_dtype() == dtype and torch.get_num_threads() == threads
-    assert not torch.is_inference_mode_enabled() and torch.is_grad_enabled()
+    assert torch.get_default_dtype() == dtype
+    assert torch.get_num_threads() == threads
+    assert not torch.is_inference_mode_enabled()
+    assert torch.is_grad_enabled()

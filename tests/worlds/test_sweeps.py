@@ -85,15 +85,24 @@ def test_natural_in_one_of_two_zipped_nodes() -> None:
     m = chain()
     units = m.sweep(A=[NATURAL, 1.0], D=[5.0, NATURAL]).sample(6, seed=0)
     plain = m.sample(6, seed=0)
-    assert torch.equal(units["A"][0], plain["A"]) and (units["A"][1] == 1).all()
-    assert torch.equal(units["D"][1], plain["D"]) and (units["D"][0] == 5).all()
+    assert torch.equal(units["A"][0], plain["A"])
+    assert (units["A"][1] == 1).all()
+    assert torch.equal(units["D"][1], plain["D"])
+    assert (units["D"][0] == 5).all()
 
 
 def test_a_sweep_takes_any_value_of_an_act() -> None:
     m = chain()
     by_unit = torch.arange(4.0)
-    listed = [1.0, by_unit, lambda A: A, lambda natural: -natural, Normal(0.0, 1.0), NATURAL,
-              Linear({"A": 3.0})]
+    listed = [
+        1.0,
+        by_unit,
+        lambda A: A,
+        lambda natural: -natural,
+        Normal(0.0, 1.0),
+        NATURAL,
+        Linear({"A": 3.0}),
+    ]
     swept = m.sweep(B=listed).sample(4, seed=0)
     for k, value in enumerate(listed):
         single = (m if value is NATURAL else m.do(B=value)).sample(4, seed=0)
@@ -119,8 +128,10 @@ def test_a_zipped_dimension_stays_while_one_of_its_acts_does() -> None:
     m = chain()
     zipped = m.sweep(A=[1.0, 2.0], D=[3.0, 4.0])
     for units in (zipped.do(A=0.0).sample(4, 0), zipped.sample(4, 0).do(A=0.0)):
-        assert units["D"].shape == (2, 4) and units["D"][:, 0].tolist() == [3.0, 4.0]
-        assert (units["A"] == 0).all() and units.compact["A"].shape == (1, 4)
+        assert units["D"].shape == (2, 4)
+        assert units["D"][:, 0].tolist() == [3.0, 4.0]
+        assert (units["A"] == 0).all()
+        assert units.compact["A"].shape == (1, 4)
         assert units.do(D=0.0)["D"].shape == (4,)
 
 
@@ -142,7 +153,7 @@ def test_each_generator_runs_once_for_each_of_its_own_inputs() -> None:
         net.rows.clear()
     images = units.sweep(Y1=labels).sweep(Y2=labels).sweep(Y3=labels)
     assert images["X"].shape == (10, 10, 10, n, 3, 2, 2)
-    assert {v: sum(net.rows) for v, net in nets.items()} == {v: 10 * n for v in nets}
+    assert {v: sum(net.rows) for v, net in nets.items()} == dict.fromkeys(nets, 10 * n)
     assert all(len(net.rows) == 1 for net in nets.values())
     for _ in range(2):
         images["X"]
@@ -207,7 +218,8 @@ def test_world_picks_one() -> None:
     listed = [1.0, NATURAL, torch.tensor(0.1)]
     units = m.sweep(A=listed, D=[1, 1, 2]).sweep(B=[3.0, 4.0]).sample(5, seed=0)
     one = units.world(A=1.0, B=4.0)
-    assert one.worlds == () and torch.equal(one["C"], units["C"][0, 1])
+    assert one.worlds == ()
+    assert torch.equal(one["C"], units["C"][0, 1])
     assert [s.size for s in units.world(B=3.0).worlds] == [3]
     assert torch.equal(units.world(D=2)["A"], units["A"][2])
     assert torch.equal(units.world(A=0.1)["A"], units["A"][2])

@@ -1,12 +1,9 @@
-"""What may be asked: the names of a model, the levels of each, and events over them."""
+"""What may be asked of numbers: names, the levels of each, and events over them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-
-import numpy as np
-from torch import Tensor
 
 from scm.errors import GraphError, InterventionError, nearest
 
@@ -56,8 +53,8 @@ class Domain:
             return self._codes[name][level]
         except (KeyError, TypeError):
             self.require(name)
-        if isinstance(level, np.generic | np.ndarray | Tensor) and math.prod(level.shape) == 1:
-            return self.code(name, level.item())
+        if hasattr(level, "item") and math.prod(getattr(level, "shape", ())) == 1:
+            return self.code(name, level.item())  # a scalar of numpy or torch
         known = self.levels[name]
         if isinstance(level, int) and 0 <= level < len(known):
             return int(level)

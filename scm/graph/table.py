@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from scm.errors import InterventionError, ScmError
-from scm.exact.domain import Domain, Event
+from scm.errors import InterventionError, NotIdentifiedError, ScmError
+from scm.graph.domain import Domain, Event
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,12 +30,17 @@ class Table:
             sums to one, or is NaN where its condition has probability zero.
         do: the intervened nodes: name -> code, or ``None`` for every level.
         given: the conditions: name -> code, or ``None`` for every level.
+        replicates: the values in bootstrap samples of the data, along a first axis.
+        why: says why the entry at some codes is NaN, for the error that meets it.
+
+    The values may be an array of numpy (from data, from an `Estimand`) or of torch (from a
+    `Joint`); what `prob` and indexing return is of the same kind.
 
     Example:
         >>> table = Table(
         ...     ("X", "Y"),
         ...     {"X": (0, 1), "Y": ("no", "yes")},
-        ...     torch.tensor([[0.75, 0.25], [0.5, 0.5]], dtype=torch.float64),
+        ...     np.array([[0.75, 0.25], [0.5, 0.5]]),
         ...     do={"X": None},
         ... )
         >>> table
@@ -46,22 +50,26 @@ class Table:
         0  yes    0.2500
         1  no     0.5000
         1  yes    0.5000
-        >>> table.prob({"Y": "yes"}, do={"X": 1})
-        tensor(0.5000, dtype=torch.float64)
+        >>> float(table.prob({"Y": "yes"}, do={"X": 1}))
+        0.5
         >>> table[{"Y": "yes"}]
-        tensor([0.2500, 0.5000], dtype=torch.float64)
+        array([0.25, 0.5 ])
     """
 
     def __init__(
         self,
         names: Sequence[str],
         levels: Mapping[str, Sequence[Hashable]],
-        values: Tensor,
+        values: Any,
         do: Mapping[str, int | None] | None = None,
         given: Mapping[str, int | None] | None = None,
+        replicates: Any = None,
+        why: Callable[[Mapping[str, int]], str] | None = None,
     ) -> None:
         self.names = tuple(names)
         self.values = values
+        self.replicates = replicates
+        self.why = why
         self.do = dict(do or {})
         self.given = dict(given or {})
         self._domain = Domain({n: levels[n] for n in (*self.names, *self.do, *self.given)})
@@ -83,7 +91,32 @@ class Table:
         free = {n for n, code in (*self.do.items(), *self.given.items()) if code is None}
         return tuple(name for name in self.names if name not in free)
 
-    def prob(self, outcome: Event, do: Event | None = None, given: Event | None = None) -> Tensor:
+    @property
+    def stderr(self) -> Any:
+        """The bootstrap standard error of each of ``values``; NaN if there are no replicates.
+
+        Replicates in which an entry is not determined are left out of it.
+        """
+        if self.replicates is None:
+            return np.full(np.shape(self.values), np.nan)
+        return _spread(self.replicates)
+
+    def stderr_of(
+        self, outcome: Event, do: Event | None = None, given: Event | None = None
+    ) -> float:
+        """Return the bootstrap standard error of `prob`; NaN if there are no replicates."""
+        if self.replicates is None:
+            return float("nan")
+        draws = []
+        for values in self.replicates:
+            table = Table(self.names, self.levels, values, self.do, self.given)
+            try:
+                draws.append(float(table.prob(outcome, do, given)))
+            except InterventionError:  # a condition that this replicate never meets
+                draws.append(float("nan"))
+        return float(_spread(np.array(draws)))
+
+    def prob(self, outcome: Event, do: Event | None = None, given: Event | None = None) -> Any:
         """Return the probability of ``outcome``, a float64 scalar.
 
         Args:
@@ -95,6 +128,7 @@ class Table:
             GraphError: if a name does not occur.
             InterventionError: if a level is missing, unknown or not the one of this table, or
                 the condition has probability zero.
+            NotIdentifiedError: if the data do not determine it; names the empty cells.
         """
         wanted = self._domain.event(outcome, "outcome")
         acts = self._domain.event(do, "do")
@@ -110,18 +144,20 @@ class Table:
                     f"{', '.join(self.outcomes)}"
                 )
         within = self._sum(cell | more)
+        if self.why is not None and bool(np.isnan(float(within))):
+            raise NotIdentifiedError(self.why(cell))
         if not within > 0:
             raise InterventionError(
                 f"the condition {self._domain.show({**acts, **conditions})} has probability zero; "
                 "condition on something that can happen, or set it with do="
             )
         if any(more.get(name, code) != code for name, code in wanted.items()):
-            return torch.zeros((), dtype=torch.float64)
+            return within * 0.0
         result = self._sum(cell | more | wanted)
         return result / within if more else result
 
-    def __getitem__(self, key: Any) -> Tensor:
-        """Return part of ``values``: by ``{name: level}``, or by position as a tensor is."""
+    def __getitem__(self, key: Any) -> Any:
+        """Return part of ``values``: by ``{name: level}``, or by position as an array is."""
         if not isinstance(key, Mapping):
             return self.values[key]
         codes = self._domain.event(key, "an index")
@@ -142,11 +178,11 @@ class Table:
             raise ScmError("to_pandas needs pandas: pip install 'neural-scm[vision]'") from error
         index = pd.MultiIndex.from_product([self.levels[n] for n in self.names], names=self.names)
         flat = index.get_level_values(0) if len(self.names) == 1 else index
-        return pd.Series(self.values.flatten().numpy(), index=flat, name="P")
+        return pd.Series(np.asarray(self.values).ravel(), index=flat, name="P")
 
     def __repr__(self) -> str:
         cells = itertools.product(*(self.levels[name] for name in self.names))
-        numbers = self.values.flatten().tolist()
+        numbers = np.asarray(self.values).ravel().tolist()
         rows = [(*self.names, "P")]
         for cell, number in itertools.islice(zip(cells, numbers, strict=True), _ROWS):
             rows.append((*map(str, cell), f"{number:.4f}"))
@@ -181,5 +217,15 @@ class Table:
             )
         return {name: asked[name] for name in free}
 
-    def _sum(self, cell: Mapping[str, int]) -> Tensor:
+    def _sum(self, cell: Mapping[str, int]) -> Any:
         return self.values[tuple(cell.get(name, slice(None)) for name in self.names)].sum()
+
+
+def _spread(replicates: Any) -> Any:
+    """Return the standard deviation along the first axis, without NaN."""
+    draws = np.asarray(replicates, dtype=np.float64)
+    known = ~np.isnan(draws)
+    n = known.sum(0)
+    mean = np.where(known, draws, 0.0).sum(0) / np.maximum(n, 1)
+    squares = np.where(known, draws - mean, 0.0) ** 2
+    return np.sqrt(np.where(n > 1, squares.sum(0) / np.maximum(n - 1, 1), np.nan))
