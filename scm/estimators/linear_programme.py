@@ -129,11 +129,10 @@ def solve(matrix: Any, targets: Array, cost: Array) -> tuple[float, Array]:
     from scipy.optimize import linprog
 
     rows = ~np.isnan(targets)
-    if (targets[rows] > 0).sum() > 0:
-        empty = rows & (np.diff(matrix.indptr) == 0)
-        if (np.abs(targets[empty]) > _TOLERANCE).any():
-            raise Infeasible
-        rows &= ~empty
+    empty = rows & (np.diff(matrix.indptr) == 0)
+    if (np.abs(targets[empty]) > _TOLERANCE).any():
+        raise Infeasible
+    rows &= ~empty
     found = linprog(
         cost,
         A_eq=matrix[rows],

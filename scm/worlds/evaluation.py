@@ -23,7 +23,7 @@ from scm.worlds.writing import write
 
 __all__ = ["Evaluation", "groups"]
 
-_AHEAD = 2**25
+_AHEAD = 2**22
 
 
 class Evaluation:
