@@ -164,9 +164,8 @@ def run(
     console = console or Console(highlight=False)
     start = time.perf_counter()
     _check_matplotlib()
-    real = digits(data)
+    real, out = digits(data), Path(out)
     options = SETTINGS[data].quick() if quick else SETTINGS[data]
-    out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
 
     model = declare(real.shape, options.latent, options.hidden)
@@ -185,7 +184,7 @@ def run(
     rows = []
     for name, samples in training_sets(model, units, options.generated, seed + 1).items():
         images, labels = samples["image"].flatten(0, -4), samples["digit"].flatten()
-        training = {"steps": options.steps, "batch": 64, "title": name}
+        training: dict[str, Any] = {"steps": options.steps, "batch": 64, "title": name}
         classifiers = []
         for k in range(seed, seed + options.classifiers):
             network = SmallCNN(3, stride=options.stride, seed=k)
@@ -238,7 +237,7 @@ def draw_worlds(units: Samples, worlds: Sequence[Mapping[str, Any]], path: Path)
 
     first = [int((units["digit"] == k).nonzero()[0]) for k in (2, 4, 5, 7, 8, 9)]
     chosen = units[first]
-    height, width = len(first), len(worlds)
+    height, width = chosen.n, len(worlds)
     figure = Figure(figsize=(1.25 * width, 1.25 * height + 0.5), facecolor="white")
     FigureCanvasAgg(figure)
     grid = figure.subplots(height, width, gridspec_kw={"wspace": 0.06, "hspace": 0.06})

@@ -58,7 +58,8 @@ def read(data: Any, program: Program, verb: str) -> tuple[dict[str, Tensor], Ten
                 f"{verb}, column {name!r} has shape {tuple(tensor.shape)}; expected rows "
                 f"{('n', *kind.event)} of {kind}"
             )
-        tensors[name] = tensor
+        # Later changes of the person's own tensors are none of ours.
+        tensors[name] = tensor.clone() if isinstance(column, Tensor) else tensor
     lengths = {name: len(t) for name, t in tensors.items()}
     if len(set(lengths.values())) > 1:
         raise InterventionError(f"{verb} was given columns of different lengths: {lengths}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -143,6 +143,13 @@ class Samples(Acting, Mapping[str, Tensor]):
     def __contains__(self, key: object) -> bool:
         return key in self.program.graph.nodes
 
+    def get(self, key: str, default: Any = None) -> Any:
+        """The values of a node, or ``default`` if the model has no such node."""
+        return self[key] if key in self.program.graph else default
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.program.graph.nodes)
 
@@ -176,28 +183,36 @@ class Samples(Acting, Mapping[str, Tensor]):
         return samples
 
     def to_pandas(self) -> pandas.DataFrame:
-        """One row for each world (and draw) and unit, indexed by them.
+        """One row for each world (and draw) and unit, indexed by swept values and unit.
 
         Level names are shown; a node with an event shape is a column of arrays.
         """
         import pandas as pd
 
-        layout = self.run.layout
-        names = [" x ".join(map(str, s.values)) for s in self.worlds]
-        levels: list[Any] = [_labels(s) for s in self.worlds]
-        if self.draws is not None:
-            names, levels = [*names, "draw"], [*levels, range(self.draws)]
-        names, levels = [*names, "unit"], [*levels, self.ids.tolist()]
-        index = pd.MultiIndex.from_product(levels, names=names)
+        full = self.run.layout.full
+        axes: list[Mapping[str, Sequence[Any]]] = [
+            {name: _labels(listed) for name, listed in sweep.values.items()}
+            for sweep in self.worlds
+        ]
+        axes += [{"draw": range(self.draws)}] if self.draws is not None else []
+        axes += [{"unit": self.ids.tolist()}]
+        place = np.indices(full).reshape(len(axes), -1)
+        levels = {
+            name: [labels[k] for k in place[axis]]
+            for axis, named_labels in enumerate(axes)
+            for name, labels in named_labels.items()
+        }
+        unit = pd.Index(levels["unit"], name="unit")
+        index = pd.MultiIndex.from_arrays(list(levels.values()), names=list(levels))
         columns: dict[str, Any] = {}
         for node in self:
             kind = self.program.mechanisms[node].type
-            array = self[node].detach().cpu().numpy().reshape(layout.full.numel(), *kind.event)
+            array = self[node].detach().cpu().numpy().reshape(full.numel(), *kind.event)
             if isinstance(kind, Categorical) and not isinstance(kind.levels, int):
                 columns[node] = pd.Categorical.from_codes(array, categories=list(kind.names))
             else:
                 columns[node] = list(array) if kind.event else array
-        return pd.DataFrame(columns, index=index if len(levels) > 1 else index.get_level_values(0))
+        return pd.DataFrame(columns, index=index if len(levels) > 1 else unit)
 
     def __repr__(self) -> str:
         worlds = " x ".join(f"{s.size} worlds of {', '.join(s.values)}" for s in self.worlds)
@@ -342,7 +357,7 @@ def _entry(sweep: Sweep, asked: Mapping[str, Any]) -> int:
     for entry in range(sweep.size):
         if all(_same(sweep.values[n][entry], v) for n, v in asked.items()):
             return entry
-    listed = {n: _labels(Sweep({n: sweep.values[n]}))[:10] for n in asked}
+    listed = {n: _labels(sweep.values[n])[:10] for n in asked}
     raise InterventionError(f"no world with {dict(asked)}; swept were {listed}")
 
 
@@ -358,10 +373,7 @@ def _same(listed: Any, asked: Any) -> bool:
     return a.shape == b.shape and bool(np.allclose(a, b, rtol=1e-6, atol=1e-8))
 
 
-def _labels(sweep: Sweep) -> list[Any]:
-    labels: list[Any] = []
-    for values in zip(*sweep.values.values(), strict=True):
-        cells = [v.item() if isinstance(v, Tensor) and v.numel() == 1 else v for v in values]
-        cells = [c if isinstance(c, (int, float, str)) else repr(c) for c in cells]
-        labels.append(cells[0] if len(cells) == 1 else tuple(cells))
-    return labels if len(set(map(str, labels))) == len(labels) else list(range(len(labels)))
+def _labels(values: Sequence[Any]) -> list[Any]:
+    """What to call the values that a sweep lists, in a message or an index."""
+    cells = [v.item() if isinstance(v, Tensor) and v.numel() == 1 else v for v in values]
+    return [c if isinstance(c, (int, float, str)) else repr(c) for c in cells]

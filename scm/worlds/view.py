@@ -179,10 +179,15 @@ class View(Acting):
         graph = program.graph
         causal = [v for v in graph.nodes if not graph.is_constitutive(v)]
         missing = [v for v in causal if v not in columns]
-        if missing or program.sweeps or self.condition is not None:
+        if program.sweeps or self.condition is not None:
             raise InterventionError(
-                f"log_prob misses the nodes {missing}; a density needs every causal node, in one "
-                "world: observe them, or weigh draws with abduct(method='importance')"
+                "log_prob was called on several worlds, or on a condition; call it on the model, "
+                "or on a view with do alone"
+            )
+        if missing:
+            raise InterventionError(
+                f"log_prob misses the nodes {missing}; a density needs every causal node: "
+                "observe them, or weigh draws with abduct(method='importance')"
             )
         program.check_modes()
         total = torch.zeros(len(next(iter(columns.values()))), device=program.like.device)

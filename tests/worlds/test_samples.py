@@ -115,7 +115,7 @@ def test_to_pandas_and_back() -> None:
     assert (swept.xs(1.0, level="X")["X"] == 1).all()
     zipped = units.sweep(X=[0.0, 1.0], M=[2.0, 3.0]).to_pandas()
     assert (zipped["M"] == zipped["X"] + 2).all()
-    assert zipped.index[-1] == ((1.0, 3.0), 6)
+    assert zipped.index[-1] == (1.0, 3.0, 6)
     drawn = m.abduct(frame, draws=3, seed=0).to_pandas()
     assert drawn.index.names == ["draw", "unit"]
     assert len(drawn) == 15
