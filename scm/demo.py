@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.distributions import Categorical
 
 import scm
-from scm import CVAE, Image, Linear, Root, Samples, ScmError, Structural, Tabular
+from scm import CVAE, Image, Linear, Root, Samples, Structural, Tabular
 from scm.datasets import Digits, digits
 from scm.estimate import Estimate
 from scm.learning import SmallCNN, accuracy, train_classifier
@@ -61,6 +61,7 @@ class Settings:
     rows: int | None = None  # training images, all by default
     latent: int = 8
     hidden: int = 256
+    beta: float = 1.0  # MNIST's latents would encode the digit as well, were they free
     epochs: int = 150
     batch: int = 100
     generated: int = 6000
@@ -75,7 +76,7 @@ class Settings:
 
 SETTINGS = {
     "digits": Settings(),
-    "mnist": Settings(20_000, 16, 512, 12, 128, 20_000, 150, 2),
+    "mnist": Settings(20_000, 16, 512, 16.0, 12, 128, 20_000, 150, 2),
 }
 
 
@@ -98,7 +99,9 @@ class Result:
     seconds: float
 
 
-def declare(shape: tuple[int, int, int], latent: int = 8, hidden: int = 256) -> scm.SCM:
+def declare(
+    shape: tuple[int, int, int], latent: int = 8, hidden: int = 256, beta: float = 1.0
+) -> scm.SCM:
     """Declare the graph, and bind each node to its mechanism."""
     graph = """
         cause -> digit, colour
@@ -113,7 +116,7 @@ def declare(shape: tuple[int, int, int], latent: int = 8, hidden: int = 256) -> 
         digit=Tabular(tied(0.975)),
         colour=Tabular(tied(0.975), levels=list(COLOURS)),
         ink=Linear(),
-        shape=CVAE(Image(shape), latent, [hidden]),
+        shape=CVAE(Image(shape), latent, [hidden], beta=beta),
         image=Structural(paint, type=Image((3, *shape[1:]))),
     )
 
@@ -163,12 +166,13 @@ def run(
     """
     console = console or Console(highlight=False)
     start = time.perf_counter()
-    _check_matplotlib()
     real, out = digits(data), Path(out)
     options = SETTINGS[data].quick() if quick else SETTINGS[data]
     out.mkdir(parents=True, exist_ok=True)
 
-    model = declare(real.shape, options.latent, options.hidden)
+    model = declare(real.shape, options.latent, options.hidden, options.beta)
+    pictures = [out / "graph.png", out / "worlds.png"]
+    model.graph.draw().figure.canvas.print_figure(pictures[0], dpi=150)
     console.print(f"\n[bold]The graph[/bold], declared before any data\n  {model.graph}")
     console.print(f"  hidden: {', '.join(model.graph.latent)}; data: {real}")
 
@@ -191,8 +195,6 @@ def run(
             classifiers.append(train_classifier(images, labels, model=network, seed=k, **training))
         scores = [accuracy(classifiers, w["image"], w["digit"]) for w in (held_out, recoloured)]
         rows.append(Row(name, len(labels), *scores))
-    pictures = [out / "graph.png", out / "worlds.png"]
-    model.graph.draw().figure.canvas.print_figure(pictures[0], dpi=150)
     draw_worlds(held_out, WORLDS, pictures[1])
 
     result = Result(rows, pictures, time.perf_counter() - start)
@@ -288,13 +290,3 @@ def _body(function: Any) -> str:
     """Source of a function without its signature and docstring."""
     source = inspect.getsource(function)
     return textwrap.dedent(source.split('"""', 2)[2]).strip()
-
-
-def _check_matplotlib() -> None:
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise ScmError(
-            "the demonstration draws with matplotlib, which is not installed: "
-            "pip install 'neural-scm[demo]'"
-        ) from error

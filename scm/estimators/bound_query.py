@@ -91,9 +91,7 @@ class BoundQuery:
         for nodes in (d for d in self.projected.districts() if d in free):
             blocks: frozenset[str] = frozenset()
             if len(free) == 1:
-                blocks = frozenset.intersection(
-                    *(t.blocks(numbers, nodes) for _, t in self.terms)
-                )
+                blocks = frozenset.intersection(*(t.blocks(numbers, nodes) for _, t in self.terms))
             order = [n for n in self.projected.topological_order() if n in nodes]
             district = District(
                 tuple(order),
@@ -105,9 +103,7 @@ class BoundQuery:
             found.append(district)
         return found
 
-    def _one(
-        self, numbers: Numbers, district: District, objective: Array, repair: Repair
-    ) -> Found:
+    def _one(self, numbers: Numbers, district: District, objective: Array, repair: Repair) -> Found:
         """A linear programme for each value of the blocks."""
         lower = upper = 0.0
         for block in product(*(range(self.cards[p]) for p in district.blocks)):
@@ -165,8 +161,8 @@ class BoundQuery:
         """Return what the c-factors of a district say of its types."""
         at = dict(zip(district.blocks, block, strict=True))
         cells, chances, count = [], [], 0
-        for names, table in self._tables(numbers, district):
-            inside = [n for n in names if n in district.nodes]
+        for nodes, names, table in self._tables(numbers, district):
+            inside = [n for n in names if n in nodes]
             for outer, cell in district.cells(inside, at):
                 index = tuple(outer.get(n, slice(None)) for n in names)
                 target = table[index].ravel()
@@ -180,11 +176,11 @@ class BoundQuery:
 
     def _tables(
         self, numbers: Numbers, district: District
-    ) -> Iterator[tuple[tuple[str, ...], Array]]:
-        """Yield the names and values of c-factors that say all that is known of a district."""
+    ) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], Array]]:
+        """Yield c-factors that say all that is known of a district: nodes, axes, values."""
         whole = numbers.table(district.nodes)
         assert whole is not None
-        yield whole
+        yield district.nodes, *whole
         simple = one_common_cause(self.graph, frozenset(district.nodes))
         if (simple and not np.isnan(whole[1]).any()) or len(district.nodes) > _MAX_SUBSETS:
             return
@@ -192,7 +188,7 @@ class BoundQuery:
         for nodes in chain.from_iterable(combinations(district.nodes, k) for k in sizes):
             found = numbers.table(nodes)
             if found is not None:
-                yield found
+                yield nodes, *found
 
 
 def one_common_cause(graph: CausalGraph, district: frozenset[str]) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,7 +149,9 @@ class District:
                 continue
             own = [1] * len(self.nodes)
             own[axis] = -1
-            at: list[NDArray[np.int64] | int] = [np.arange(self.shape[axis]).reshape(own)]
+            at: list[NDArray[np.int64] | NDArray[np.int8] | int] = [
+                np.arange(self.shape[axis]).reshape(own)
+            ]
             at += [level[p] if p in inside else fixed[p] for p in self.inputs(node)]
             level[node] = self.function(node)[tuple(at)]
         cell = np.zeros(self.shape, dtype=np.int64)

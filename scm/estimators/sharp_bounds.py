@@ -113,7 +113,7 @@ def sharp_bounds(
     """
     law, projected = _read(graph, joint_or_data)
     domain = domain_of(law)
-    wanted, acts, other = codes(domain, outcome, do)[:2] + (domain.event(against, "against"),)
+    wanted, acts, other = (*codes(domain, outcome, do)[:2], domain.event(against, "against"))
     _check_nodes(graph, wanted, acts)
     if against is not None and set(other) != set(acts):
         raise InterventionError(

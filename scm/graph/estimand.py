@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scm.errors import GraphError, ScmError
 from scm.graph.empirical import Empirical, as_source
 from scm.graph.evaluation import Cells, Evaluator
-from scm.graph.expression import Expression, Probability, Symbol
+from scm.graph.expression import Expression, Fraction, Probability, Product, Sum, Symbol
 from scm.graph.independencies import warn_of_contradictions
 from scm.graph.table import Table
 
@@ -177,12 +177,16 @@ class Estimand:
 
 def names_in(expression: Expression) -> frozenset[str]:
     """Return the names of all nodes that occur."""
-    if isinstance(expression, Probability):
-        return frozenset(symbol.name for symbol in expression.symbols)
-    parts = (getattr(expression, name) for name in expression.__slots__)  # type: ignore[attr-defined]
-    inside = (p for part in parts for p in (part if isinstance(part, tuple) else (part,)))
-    found = (names_in(p) for p in inside if isinstance(p, Expression))
-    return frozenset[str]().union(*found)
+    match expression:
+        case Probability():
+            return frozenset(symbol.name for symbol in expression.symbols)
+        case Sum(body=body):
+            return names_in(body)
+        case Product(factors):
+            return frozenset[str]().union(*map(names_in, factors))
+        case Fraction(numerator, denominator):
+            return names_in(numerator) | names_in(denominator)
+    return frozenset()
 
 
 def _averaged(

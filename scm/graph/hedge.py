@@ -79,7 +79,7 @@ class Hedge:
                      f"roots {', '.join(self.roots)}", fontsize="small")  # fmt: skip
         return ax
 
-    def _repr_svg_(self) -> str:
+    def _repr_svg_(self) -> str | None:
         return self.forest._repr_svg_()
 
     def __str__(self) -> str:

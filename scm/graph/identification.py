@@ -292,6 +292,8 @@ def _symbols(query: _Query, nodes: Iterable[str]) -> tuple[Symbol, ...]:
 
 def _marginal(query: _Query, nodes: frozenset[str]) -> Expression:
     """Return the sum of P over all nodes but these."""
+    if isinstance(query.p, Probability):
+        return Probability(_symbols(query, nodes))
     return total(_symbols(query, query.v - nodes), query.p)
 
 

@@ -92,6 +92,7 @@ def test_missing_files_say_what_to_do(tmp_path: Path, monkeypatch: pytest.Monkey
         (gzip.compress(idx(np.zeros((6, 28, 28), np.uint8))[:-1]), "cut off"),
         (gzip.compress(idx(np.zeros((5, 28, 28), np.uint8))), "do not belong together"),
     ],
+    ids=["text", "truncated", "floats", "empty", "short", "other"],
 )
 def test_corrupt_files_are_refused(folder: Path, content: bytes, message: str) -> None:
     (folder / "MNIST" / "raw" / "train-images-idx3-ubyte.gz").write_bytes(content)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import combinations, permutations, product
+from collections.abc import Iterator
+from itertools import combinations, combinations_with_replacement, permutations, product
 
 import numpy as np
 
@@ -55,7 +55,8 @@ def dags(n: int) -> Iterator[tuple[tuple[int, int], ...]]:
     for keep in product((False, True), repeat=len(pairs)):
         edges = tuple(p for p, kept in zip(pairs, keep, strict=True) if kept)
         form = min(
-            tuple(sorted((order[a], order[b]) for a, b in edges)) for order in permutations(range(n))
+            tuple(sorted((order[a], order[b]) for a, b in edges))
+            for order in permutations(range(n))
         )
         if form not in seen:
             seen.add(form)
@@ -77,7 +78,7 @@ def latent_graphs(n: int, latents: int = 2) -> Iterator[CausalGraph]:
         ]
         seen = set()
         for k in range(latents + 1):
-            for chosen in combinations_with_repeats(groups, k):
+            for chosen in combinations_with_replacement(groups, k):
                 form = min(
                     tuple(sorted(tuple(sorted(order[i] for i in group)) for group in chosen))
                     for order in orders
@@ -93,9 +94,3 @@ def latent_graphs(n: int, latents: int = 2) -> Iterator[CausalGraph]:
                         latent=tuple(f"L{i}" for i in range(k)),
                     )
                 )
-
-
-def combinations_with_repeats(items: Iterable, k: int) -> Iterator[tuple]:
-    from itertools import combinations_with_replacement
-
-    return combinations_with_replacement(items, k)

@@ -1,0 +1,273 @@
+r"""Effects from data by adjustment: regression, inverse weighting, and both at once.
+
+For an adjustment set Z of the graph, :math:`E[Y_x] = E_Z\, E[Y \mid x, Z]`. Three estimators of
+it, with :math:`m_x(z) = E[Y \mid x, z]` and :math:`p_x(z) = P(x \mid z)`:
+
+- ``"regression"``: the mean of :math:`\hat m_x(Z_i)` (the g-formula). Right if the outcome's
+  model is.
+- ``"weighting"``: the mean of :math:`Y_i` over the units with :math:`X_i = x`, weighted by
+  :math:`1 / \hat p_x(Z_i)` (Hájek). Right if the treatment's model is.
+- ``"doubly_robust"``: the mean of
+  :math:`\hat m_x(Z_i) + 1\{X_i = x\} (Y_i - \hat m_x(Z_i)) / \hat p_x(Z_i)`
+  (augmented inverse weighting). Right if either is. Each unit is judged by models that were
+  fitted to the other folds (cross-fitting), so flexible learners may be used and the standard
+  error is that of the influence function. For the others it is the bootstrap's.
+
+References:
+    Robins, Rotnitzky & Zhao (1994), Estimation of regression coefficients when some regressors
+    are not always observed, JASA. Chernozhukov et al. (2018), Double/debiased machine learning
+    for treatment and structural parameters, section 5.1. Hájek (1971), in: Foundations of
+    statistical inference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scm.errors import GraphError, NotIdentifiedError, ScmError
+from scm.estimators.columns import Rows, read_rows
+from scm.estimators.learners import Fit, PositivityWarning
+from scm.estimators.means import Array, Means
+from scm.estimators.units import Outcome
+from scm.graph import CausalGraph
+from scm.graph.identification import Names, disjoint, named
+
+__all__ = ["Learning", "PositivityWarning", "adjusted_means", "adjustment_set"]
+
+Codes = NDArray[np.int64]
+
+_SPARSE = 10  # units a cell should hold on average for its emptiness to mean something
+
+
+class Learning(TypedDict, total=False):
+    """How to learn from data; see `adjusted_means`."""
+
+    adjust: Names
+    outcome_model: Any
+    treatment_model: Any
+    folds: int
+    bootstrap: int
+
+
+def adjusted_means(
+    data: Any,
+    graph: CausalGraph,
+    outcome: Outcome,
+    treatment: str,
+    values: Sequence[Any],
+    given: Mapping[str, Any] | None = None,
+    *,
+    method: str | None = None,
+    adjust: Names | None = None,
+    outcome_model: Any = None,
+    treatment_model: Any = None,
+    folds: int = 5,
+    bootstrap: int = 200,
+    seed: int | None = None,
+) -> Means:
+    r"""Estimate :math:`E[Y_x \mid w]` for each value x of a discrete treatment.
+
+    Covariates that the data declare to be categorical (words, categories of pandas, categorical
+    nodes of `Samples`) are one-hot; numbers are taken as they are.
+
+    Args:
+        data: A data frame, a mapping of columns, or `Samples`: seen, not acted on.
+        graph: The causal graph.
+        outcome: A node, for its mean, or ``{"Y": level}``, for a probability.
+        treatment: The node that is set; discrete.
+        values: Its values.
+        given: node -> level, or a function of the column; no effects of the treatment.
+        method: "doubly_robust" (the default), "regression" or "weighting".
+        adjust: The adjustment set; by default the smallest one in ``graph.adjustment_sets``
+            that the data have (with a condition, in ``graph.backdoor_sets``).
+        outcome_model: A scikit-learn regressor (or classifier, for a probability), fitted to
+            the covariates within each value of the treatment. By default
+            `LinearRegression()`, and `LogisticRegression()` for a probability.
+        treatment_model: A scikit-learn classifier of the treatment given the covariates. By
+            default `LogisticRegression()`.
+        folds: Of cross-fitting.
+        bootstrap: How often rows are resampled for the standard error of "regression" and
+            "weighting".
+        seed: Seeds folds and resampling.
+
+    Raises:
+        GraphError: If a node is unknown or has two roles, or ``adjust`` is no adjustment set.
+        InterventionError: If a value is no level of the treatment, or data come from an act.
+        NotIdentifiedError: If no set adjusts (with the ``hedge`` where the graph does not
+            identify the effect at all), or a cell is empty (positivity).
+        ScmError: If the data are no numbers or have holes, or scikit-learn is not installed.
+
+    Warns:
+        PositivityWarning: If an estimated chance of the treatment is below 0.01; it is taken as
+            0.01.
+    """
+    if method not in (None, "doubly_robust", "regression", "weighting"):
+        raise ScmError(
+            f"method={method!r} was given for data; expected 'doubly_robust', 'regression' or "
+            "'weighting'"
+        )
+    _check_counts(folds, bootstrap)
+    given = given or {}
+    ys = (outcome,) if isinstance(outcome, str) else tuple(outcome)
+    chosen = adjustment_set(graph, treatment, ys, tuple(given), adjust, list(data))
+    rows = read_rows(data, outcome, treatment, values, chosen, given)
+    _check_cells(rows)
+    fit = Fit(rows, outcome_model, treatment_model)
+    rng = np.random.default_rng(seed)
+    if method in (None, "doubly_robust"):
+        _check_folds(rows, folds)
+        influence = fit.doubly_robust(folds, rng)
+        return Means.of_rows(influence[:, rows.kept])
+    point: Callable[[Codes], Array] = fit.regression if method == "regression" else fit.weighting
+    everyone = np.arange(rows.n)
+    estimates = point(everyone)
+    again = [point(rng.integers(0, rows.n, rows.n)) for _ in range(bootstrap)]
+    spread = np.array(again).reshape(bootstrap, len(values))
+    return Means(estimates, replicates=spread, n=int(rows.kept.sum()))
+
+
+def adjustment_set(
+    graph: CausalGraph,
+    treatment: str,
+    outcome: Names,
+    given: Names = (),
+    adjust: Names | None = None,
+    columns: Iterable[str] | None = None,
+) -> tuple[str, ...]:
+    r"""Return the nodes to adjust for, those of ``given`` among them.
+
+    Args:
+        graph: The causal graph.
+        treatment: The node that is set.
+        outcome: The node asked about.
+        given: What is conditioned on.
+        adjust: The set to be checked; found where it is None.
+        columns: What the data have.
+
+    Raises:
+        GraphError: If ``adjust`` does not adjust, the treatment acts on ``given``, a node is
+            unknown, or columns are missing.
+        NotIdentifiedError: If no set does.
+
+    Example:
+        >>> from scm.graph import CausalGraph
+        >>> butterfly = CausalGraph("A -> M, X; B -> M, Y; M -> X, Y; X -> Y")
+        >>> adjustment_set(butterfly, "X", "Y")
+        ('A', 'M')
+        >>> adjustment_set(butterfly, "X", "Y", columns=["B", "M", "X", "Y"])
+        ('M', 'B')
+    """
+    if not isinstance(treatment, str):
+        raise GraphError(f"treatment={treatment!r:.60} was given; expected the name of one node")
+    xs, ys, ws = named(graph, treatment), named(graph, outcome), named(graph, given)
+    disjoint(graph, treatment=xs, outcome=ys, given=ws)
+    have = set(graph.observed if columns is None else columns)
+    missing = [name for name in (*xs, *ys, *ws) if name not in have]
+    if missing:
+        raise GraphError(f"the data have no column {', '.join(missing)}; they have {sorted(have)}")
+    acted = sorted(graph.descendants(treatment) & set(ws))
+    if acted:
+        raise GraphError(
+            f"{treatment} acts on {', '.join(acted)}: given what an act changes, an effect is a "
+            "counterfactual, which adjustment does not give; condition on what comes before "
+            f"{treatment}, or fit a model and ask cate(model, ...)"
+        )
+    suits = graph.is_backdoor_set if ws else graph.is_adjustment_set
+    if adjust is not None:
+        zs = named(graph, adjust)
+        disjoint(graph, treatment=xs, outcome=ys, adjust=zs)
+        full = _ordered(graph, {*zs, *ws})
+        if not suits(xs, ys, full):
+            raise GraphError(_unsuited(graph, treatment, ys, full, bool(ws)))
+        _check_columns(full, have)
+        return full
+    found = (graph.backdoor_sets if ws else graph.adjustment_sets)(xs, ys)
+    full_sets = [_ordered(graph, {*z, *ws}) for z in found if suits(xs, ys, {*z, *ws})]
+    for full in full_sets:
+        if have.issuperset(full):
+            return full
+    if full_sets:
+        _check_columns(full_sets[0], have)
+    estimand = graph.identify(ys, do=xs, given=ws)  # raises, with the hedge
+    raise NotIdentifiedError(
+        f"no set of observed nodes adjusts for {treatment} on {', '.join(ys)}"
+        f"{' together with ' + ', '.join(ws) if ws else ''}, but the graph identifies it "
+        f"otherwise: {estimand}. For discrete data: graph.identify(...).evaluate(data, "
+        "bootstrap=200)"
+    )
+
+
+def _unsuited(
+    graph: CausalGraph, treatment: str, ys: tuple[str, ...], zs: tuple[str, ...], given: bool
+) -> str:
+    found = (graph.backdoor_sets if given else graph.adjustment_sets)(treatment, ys)
+    sets = "; ".join("{" + ", ".join(_ordered(graph, z)) + "}" for z in found[:5])
+    return (
+        f"adjusting for {{{', '.join(zs)}}} does not give the effect of {treatment} on "
+        f"{', '.join(ys)}; these sets do: {sets or 'none'}. See graph.explain({treatment!r}, "
+        f"{ys[0]!r}, given={list(zs)})"
+    )
+
+
+def _ordered(graph: CausalGraph, nodes: Iterable[str]) -> tuple[str, ...]:
+    nodes = frozenset(nodes)
+    return tuple(node for node in graph.nodes if node in nodes)
+
+
+def _check_columns(needed: Iterable[str], have: set[str]) -> None:
+    missing = [name for name in needed if name not in have]
+    if missing:
+        raise GraphError(
+            f"the data have no column {', '.join(missing)}, which has to be adjusted for; they "
+            f"have {', '.join(sorted(map(str, have)))}"
+        )
+
+
+def _check_counts(folds: int, bootstrap: int) -> None:
+    if folds < 2 or bootstrap < 0:
+        raise ScmError(
+            f"folds={folds}, bootstrap={bootstrap} was given; expected at least 2 folds, and a "
+            "number of resamples that is not negative"
+        )
+
+
+def _check_folds(rows: Rows, folds: int) -> None:
+    for value, code in zip(rows.values, rows.asked, strict=True):
+        count = int((rows.treatment == code).sum())
+        if count < folds:
+            raise NotIdentifiedError(
+                f"only {count} of {rows.n} units have {rows.name}={value!r}, too few for {folds} "
+                "folds (positivity); collect such units, merge levels, or take fewer folds"
+            )
+
+
+def _check_cells(rows: Rows) -> None:
+    """Raise where a level, or a stratum of many units, never has a value of the treatment."""
+    checks: list[tuple[str, ...]] = [(name,) for name in rows.discrete]
+    joint = tuple(rows.discrete)
+    if len(joint) > 1:
+        checks.append(joint)
+    for names in checks:
+        stacked = np.stack([rows.discrete[name][0] for name in names], 1)
+        cells, which, sizes = np.unique(stacked, axis=0, return_inverse=True, return_counts=True)
+        which = which.reshape(-1)
+        for value, code in zip(rows.values, rows.asked, strict=True):
+            count = np.bincount(which[rows.treatment == code], minlength=len(cells))
+            share = float((rows.treatment == code).mean())
+            empty = (count == 0) & ((len(names) == 1) | (sizes * share >= _SPARSE))
+            if empty.any():
+                cell = int(np.flatnonzero(empty)[0])
+                at = ", ".join(
+                    f"{name}={rows.discrete[name][1][k]!r}"
+                    for name, k in zip(names, cells[cell], strict=True)
+                )
+                raise NotIdentifiedError(
+                    f"none of the {sizes[cell]} units with {at} has {rows.name}={value!r} "
+                    "(positivity fails), so nothing seen tells what it would do to them. Collect "
+                    "such units, merge levels, leave those units out of the population, or ask "
+                    "for bounds"
+                )
