@@ -98,13 +98,13 @@ def ate(
 
     Example:
         >>> import scm
-        >>> model = scm.SCM("Z -> X; Z, X -> Y", Z=scm.Root.normal(),
-        ...                 X=scm.Linear({"Z": 1.0}), Y=scm.Linear({"Z": 1.0, "X": 2.0}))
-        >>> print(ate(model, "Y", "X", values=(0.0, 1.0), seed=0))
+        >>> model = scm.SCM("Z -> X; Z, X -> Y", Z=scm.Root.bernoulli(0.5),
+        ...                 X=scm.Tabular([[0.9, 0.1], [0.2, 0.8]]),
+        ...                 Y=scm.Additive(lambda Z, X: 3.0 * Z + 2.0 * X))
+        >>> print(ate(model, seed=0))
         2.00...
-        >>> rows = model.do(X=scm.Root.bernoulli(0.5)).sample(1000, seed=0)
-        >>> data = {name: rows[name].numpy() for name in rows}
-        >>> effect = ate(data, "Y", "X", graph=model.graph, method="regression", bootstrap=20)
+        >>> rows = model.sample(2_000, seed=0)
+        >>> effect = ate(rows, graph=model.graph, seed=0)
         >>> abs(effect.value - 2.0) < 4 * effect.stderr
         True
     """

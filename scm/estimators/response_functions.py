@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +23,10 @@ from scm.estimators.source import Array
 
 __all__ = ["MAX_CELLS", "MAX_TYPES", "District"]
 
-MAX_TYPES = 2**16
+MAX_TYPES = 2**14
 """The most response types of one linear programme."""
 
-MAX_CELLS = 2**24
+MAX_CELLS = 2**20
 """The most entries (response types times values of the outer parents) of one."""
 
 _DIGITS = 300  # a count of more digits is not worked out

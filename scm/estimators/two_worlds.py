@@ -49,6 +49,7 @@ def joint_of(source: Any, method: str | None, outcome: Outcome) -> Joint | None:
 
 
 def drawn(source: Any, n: int, seed: int | None) -> Samples:
+    """Return `Samples` as they are, and ``n`` units of a model."""
     one_world(source)
     units = source if isinstance(source, Samples) else source.sample(n, seed)
     assert isinstance(units, Samples)

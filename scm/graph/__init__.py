@@ -27,10 +27,34 @@ Example:
     ['C', 'I', 'S', 'T']
     >>> print(graph.latent_projection())
     I -> T; I => C, S; I <-> T
+
+What follows from a graph is asked of the graph: `CausalGraph.d_separated` and ``explain``,
+``adjustment_sets``, ``frontdoor_sets`` and ``instruments``, ``implied_independencies``, and
+whether an effect can be known from what is seen: ``identify`` returns an `Estimand` that is
+evaluated on data, or raises an error that carries a `Hedge`.
+
+    >>> print(graph.identify("T", do="I"))
+    Traceback (most recent call last):
+    scm.errors.NotIdentifiedError: P(T | do(I)) is not identified from P(I, T, C, S): the hedge ...
 """
 
 from __future__ import annotations
 
 from scm.graph.causal_graph import CausalGraph
+from scm.graph.counterexample import Counterexample, counterexample
+from scm.graph.counterfactual_estimand import CounterfactualEstimand
+from scm.graph.estimand import Estimand
+from scm.graph.hedge import Hedge
+from scm.graph.independencies import IndependenceWarning
+from scm.graph.table import Table
 
-__all__ = ["CausalGraph"]
+__all__ = [
+    "CausalGraph",
+    "Counterexample",
+    "CounterfactualEstimand",
+    "Estimand",
+    "Hedge",
+    "IndependenceWarning",
+    "Table",
+    "counterexample",
+]

@@ -69,19 +69,15 @@ def total(
     over: Iterable[Symbol], body: Expression, independent: Independence | None = None
 ) -> Expression:
     """Return the sum of ``body``, itself simplified, over symbols."""
-    over = [symbol for symbol in dict.fromkeys(over) if symbol in body.free]
-    if isinstance(body, Sum):
+    over = list(dict.fromkeys(over))
+    if isinstance(body, Sum) and body.over and set(body.over).isdisjoint(over):
         return total((*over, *body.over), body.body, independent)
     factors = list(body.factors) if isinstance(body, Product) else [body]
-    gone = True
-    while gone:
-        gone = False
-        for symbol in over:
-            reduced = _summed_out(symbol, factors, independent)
-            if reduced is not None:
-                factors, gone = reduced, True
-                over = [s for s in over if s != symbol and any(s in f.free for f in factors)]
-                break
+    while True:
+        reduced = next(filter(None, (_without(s, over, factors, independent) for s in over)), None)
+        if reduced is None:
+            break
+        over, factors = reduced
     inside = [f for f in factors if not f.free.isdisjoint(over)]
     outside = [f for f in factors if f.free.isdisjoint(over)]
     if not over:
@@ -149,6 +145,23 @@ def _quotient(high: Expression, low: Expression) -> Expression | None:
         return None
     outcome = tuple(s for s in high.outcome if s not in low.outcome)
     return Probability(outcome, (*low.outcome, *high.given), high.do)
+
+
+def _without(
+    symbol: Symbol,
+    over: Sequence[Symbol],
+    factors: Sequence[Expression],
+    independent: Independence | None,
+) -> tuple[list[Symbol], list[Expression]] | None:
+    """Return what is left to sum, over what, if ``symbol`` can be summed out."""
+    reduced = _summed_out(symbol, factors, independent)
+    left = [s for s in over if s != symbol]
+    if reduced is None:
+        return None
+    before, after = product(factors).free, product(reduced).free
+    if any(s in before and s not in after for s in left):
+        return None  # a sum over a symbol that has vanished still counts its levels
+    return left, reduced
 
 
 def _summed_out(

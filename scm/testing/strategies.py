@@ -90,11 +90,12 @@ def graphs(
 
 
 @st.composite
-def tables(draw: st.DrawFn, shape: Sequence[int]) -> Tensor:
-    """Positive conditional tables: the last axis sums to one."""
+def tables(draw: st.DrawFn, shape: Sequence[int], zeros: bool = False) -> Tensor:
+    """Conditional tables, the last axis sums to one; positive unless ``zeros`` are allowed."""
     *rows, levels = shape
     count = int(torch.Size(rows).numel())
-    line = st.lists(st.integers(1, 9), min_size=levels, max_size=levels)
+    number = st.one_of(st.just(0), st.integers(1, 9)) if zeros else st.integers(1, 9)
+    line = st.lists(number, min_size=levels, max_size=levels).filter(any)
     weights = draw(st.lists(line, min_size=count, max_size=count))
     table = torch.tensor(weights, dtype=torch.float64).reshape(*rows, levels)
     return table / table.sum(-1, keepdim=True)
@@ -102,9 +103,14 @@ def tables(draw: st.DrawFn, shape: Sequence[int]) -> Tensor:
 
 @st.composite
 def discrete_models(
-    draw: st.DrawFn, least: int = 1, most: int = 4, most_levels: int = 3, latent: bool = True
+    draw: st.DrawFn,
+    least: int = 1,
+    most: int = 4,
+    most_levels: int = 3,
+    latent: bool = True,
+    zeros: bool = False,
 ) -> SCM:
-    """Models of tables, with either coupling; every probability is positive."""
+    """Models of tables, with either coupling; probabilities are positive unless ``zeros``."""
     graph = draw(graphs(least, most, latent=latent, most_parents=2))
     levels = {v: draw(st.integers(2, most_levels)) for v in graph.nodes}
     coupling = st.sampled_from(["gumbel", "monotone"])
@@ -112,7 +118,8 @@ def discrete_models(
         graph,
         {
             v: Tabular(
-                draw(tables([levels[p] for p in (*graph.parents(v), v)])), coupling=draw(coupling)
+                draw(tables([levels[p] for p in (*graph.parents(v), v)], zeros)),
+                coupling=draw(coupling),
             )
             for v in graph.nodes
         },

@@ -89,8 +89,8 @@ def test_explanations_can_be_read():
     assert str(graph.explain("X", "Y", given=["C", "M"])).splitlines() == [
         "X and Y are d-connected given C, M: 1 of 3 paths is open",
         "  open     X -> M <-> Y  the collider M is open: it is given",
-        "  blocked  X <- C -> Y   C is given",
         "  blocked  X -> M -> Y   M is given",
+        "  blocked  X <- C -> Y   C is given",
     ]
     text = str(graph.explain("C", "A", given="I"))
     assert text.splitlines()[0] == "C and A are d-separated given I: 0 of 3 paths are open"

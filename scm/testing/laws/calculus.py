@@ -193,7 +193,7 @@ class FrontDoor(ExactLaw):
         within = numbers(joint.table(*ys, given=(*xs, *ms))).flatten(1, len(ms))
         inner = _mixed(within, numbers(joint.table(*xs)))
         chance = mediated.unsqueeze(-1)
-        total = torch.where(chance > 0, chance * inner, torch.zeros_like(inner)).sum(1)
+        total = torch.where(chance == 0, torch.zeros_like(inner), chance * inner).sum(1)
         done = numbers(joint.table(*ys, do=xs))
         return unequal(
             total, done, f"the front door's P({ys[0]} | {xs[0]})", f"P({ys[0]} | {show(xs)})"
