@@ -65,7 +65,7 @@ class Settings:
     epochs: int = 150
     batch: int = 100
     generated: int = 6000
-    steps: int = 150
+    steps: int = 400
     stride: int = 1
     classifiers: int = 3
 
@@ -76,7 +76,7 @@ class Settings:
 
 SETTINGS = {
     "digits": Settings(),
-    "mnist": Settings(20_000, 16, 512, 16.0, 12, 128, 20_000, 150, 2),
+    "mnist": Settings(20_000, 16, 512, 16.0, 12, 128, 20_000, 400, 2),
 }
 
 
@@ -113,8 +113,8 @@ def declare(
         graph,
         latent=["cause"],
         cause=Root.categorical([0.1] * 10),
-        digit=Tabular(tied(0.975)),
-        colour=Tabular(tied(0.975), levels=list(COLOURS)),
+        digit=Tabular(tied(0.995)),
+        colour=Tabular(tied(0.995), levels=list(COLOURS)),
         ink=Linear(),
         shape=CVAE(Image(shape), latent, [hidden], beta=beta),
         image=Structural(paint, type=Image((3, *shape[1:]))),
@@ -246,7 +246,7 @@ def draw_worlds(units: Samples, worlds: Sequence[Mapping[str, Any]], path: Path)
     for column, act in enumerate(worlds):
         world = chosen.do(act) if act else chosen
         title = ",\n".join(f"{node} = {value}" for node, value in act.items())
-        grid[0, column].set_title(f"do({title})" if act else "factual", fontsize=8)
+        grid[0, column].set_title(f"do\n{title}" if act else "factual", fontsize=9)
         for row in range(height):
             ax = grid[row, column]
             ax.imshow(world["image"][row].permute(1, 2, 0).numpy(), interpolation="nearest")

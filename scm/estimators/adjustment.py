@@ -187,6 +187,7 @@ def adjustment_set(
         return full
     found = (graph.backdoor_sets if ws else graph.adjustment_sets)(xs, ys)
     full_sets = [_ordered(graph, {*z, *ws}) for z in found if suits(xs, ys, {*z, *ws})]
+    full_sets.sort(key=len)
     for full in full_sets:
         if have.issuperset(full):
             return full

@@ -106,7 +106,7 @@ def attained(
                 for other in reversed(range(objective.ndim)):
                     if other != axis:
                         cost = np.tensordot(cost, points[other], (other, 0))
-                value, points[axis] = solve(of.matrix, of.targets, cost)
+                value, points[axis], _ = solve(of.matrix, of.targets, cost)
             if value > before - 1e-12:
                 break
         best = min(best, value)

@@ -18,7 +18,15 @@ from scm.estimators.source import Array
 from scm.graph import CausalGraph
 from scm.graph.evaluation import Source
 
-__all__ = ["BoundQuery", "Found", "Repair", "one_common_cause"]
+__all__ = [
+    "BoundQuery",
+    "Found",
+    "Linear",
+    "Repair",
+    "contradiction",
+    "no_repair",
+    "one_common_cause",
+]
 
 _MAX_SUBSETS = 6  # nodes of a district whose subsets are all tried
 
@@ -33,6 +41,14 @@ class Found:
     lower: float
     upper: float
     method: str
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A sum of linear programmes: what is known, and block -> (objective, constraints)."""
+
+    constant: float
+    blocks: Mapping[tuple[int, ...], tuple[Array, Constraints]]
 
 
 @dataclass(frozen=True)
@@ -68,6 +84,36 @@ class BoundQuery:
             ScmError: if there are too many response types; and what ``repair`` raises.
         """
         numbers = Numbers(self.factors, law)
+        free, constant, objective = self._objective(numbers, within)
+        if not objective.ndim:
+            return Found(constant, constant, "identified")
+        if len(free) > 1:
+            found = self._several(numbers, free, objective, repair)
+            return Found(constant + found.lower, constant + found.upper, found.method)
+        (district,) = free
+        lower = upper = constant
+        for block, row, constraints in self._blocks(numbers, district, objective):
+            try:
+                ends = constraints.bounds(row)
+            except Infeasible:
+                ends = repair(district, block, constraints).bounds(row)
+            lower, upper = lower + ends[0], upper + ends[1]
+        what = f"linear programme over {district.size:,} response types"
+        if one_common_cause(self.graph, frozenset(district.nodes)):
+            return Found(lower, upper, f"sharp: {what}")
+        return Found(lower, upper, f"outer: {_several_causes(district)}; {what}")
+
+    def linear(self, law: Source, within: float = 1.0) -> Linear | None:
+        """Return the linear programmes under a law; None if there are none, or not only such."""
+        numbers = Numbers(self.factors, law)
+        free, constant, objective = self._objective(numbers, within)
+        if len(free) != 1 or not objective.ndim:
+            return None
+        blocks = self._blocks(numbers, free[0], objective)
+        return Linear(constant, {block: (row, of) for block, row, of in blocks})
+
+    def _objective(self, numbers: Numbers, within: float) -> tuple[list[District], float, Array]:
+        """Return the free districts, the known part, and the unknown as a function of types."""
         free = self._districts(numbers)
         constant, objective = 0.0, np.zeros(())
         for sign, term in self.terms:
@@ -76,13 +122,16 @@ class BoundQuery:
                 objective = objective + values
             else:
                 constant += float(values)
-        if not objective.ndim:
-            return Found(constant, constant, "identified")
-        if len(free) == 1:
-            found = self._one(numbers, free[0], objective, repair)
-        else:
-            found = self._several(numbers, free, objective, repair)
-        return Found(constant + found.lower, constant + found.upper, found.method)
+        return free, constant, objective
+
+    def _blocks(
+        self, numbers: Numbers, district: District, objective: Array
+    ) -> Iterator[tuple[tuple[int, ...], Array, Constraints]]:
+        """Yield a linear programme for each value of the blocks."""
+        shape = (*(self.cards[p] for p in district.blocks), district.size)
+        objective = np.broadcast_to(objective, shape)
+        for block in product(*(range(self.cards[p]) for p in district.blocks)):
+            yield block, objective[block], self._constraints(numbers, district, block)
 
     def _districts(self, numbers: Numbers) -> list[District]:
         """Return the districts that are not identified, with blocks if there is only one."""
@@ -102,25 +151,6 @@ class BoundQuery:
             district.check_size()
             found.append(district)
         return found
-
-    def _one(self, numbers: Numbers, district: District, objective: Array, repair: Repair) -> Found:
-        """A linear programme for each value of the blocks."""
-        lower = upper = 0.0
-        for block in product(*(range(self.cards[p]) for p in district.blocks)):
-            row = np.broadcast_to(objective, self._shape(district))[block]
-            if (row == row[0]).all():
-                lower, upper = lower + row[0], upper + row[0]
-                continue
-            constraints = self._constraints(numbers, district, block)
-            try:
-                ends = constraints.bounds(row)
-            except Infeasible:
-                ends = repair(district, block, constraints).bounds(row)
-            lower, upper = lower + ends[0], upper + ends[1]
-        what = f"linear programme over {district.size:,} response types"
-        if one_common_cause(self.graph, frozenset(district.nodes)):
-            return Found(lower, upper, f"sharp: {what}")
-        return Found(lower, upper, f"outer: {_several_causes(district)}; {what}")
 
     def _several(
         self, numbers: Numbers, free: list[District], objective: Array, repair: Repair
@@ -151,9 +181,6 @@ class BoundQuery:
             f"{what}; [{low:.4g}, {high:.4g}] is attained"
         )
         return Found(lower, upper, method)
-
-    def _shape(self, district: District) -> tuple[int, ...]:
-        return (*(self.cards[p] for p in district.blocks), district.size)
 
     def _constraints(
         self, numbers: Numbers, district: District, block: Sequence[int]

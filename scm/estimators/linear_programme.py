@@ -68,17 +68,39 @@ class Constraints:
         Raises:
             Infeasible: if nothing fits the constraints.
         """
+        if (objective == objective[0]).all():
+            return float(objective[0]), float(objective[0])
+        return -self._greatest(-objective)[0], self._greatest(objective)[0]
+
+    def prices(self, objective: Array) -> Array:
+        """Return ``(cells,)``: the dual solution y of the greatest value of an objective.
+
+        Whatever y is, `priced` is no less than the greatest value; at this y they are equal.
+
+        Raises:
+            Infeasible: if nothing fits the constraints.
+        """
+        if (objective == objective[0]).all():
+            return np.zeros(len(self.probabilities))
+        dual = self._greatest(objective)[1][:-1]
+        empty = self.probabilities == 0
+        return np.where(empty, 4 * np.abs(objective).max() * (1 + len(self.cells)), dual)
+
+    def priced(self, objective: Array, prices: Array) -> float:
+        r"""Return :math:`y \cdot b + \max_r (c_r - \sum_{\text{cells of } r} y)`.
+
+        NaN if a price is not zero where the probability is not known.
+        """
+        paid = np.where(prices == 0, 0.0, prices * self.probabilities).sum()
+        return float(paid + (objective - prices[self.cells].sum(0)).max())
+
+    def _greatest(self, objective: Array) -> tuple[float, Array]:
+        """Return the greatest value, and the dual solution, one price for each target."""
         kept, group = self._kinds
-        low = np.full(kept.shape[1], np.inf)
-        high = np.full(kept.shape[1], -np.inf)
-        possible = group >= 0
-        np.minimum.at(low, group[possible], objective[possible])
-        np.maximum.at(high, group[possible], objective[possible])
-        small = self._reduced
-        return (
-            solve(small.matrix, small.targets, low)[0],
-            -solve(small.matrix, small.targets, -high)[0],
-        )
+        best = np.full(kept.shape[1], -np.inf)
+        np.maximum.at(best, group[group >= 0], objective[group >= 0])
+        value, _, dual = solve(self._reduced.matrix, self._reduced.targets, -best)
+        return -value, -dual
 
     def nearest(self) -> tuple[Constraints, float]:
         """Return the nearest constraints that can be met, and how far they are (L1, summed)."""
@@ -90,7 +112,7 @@ class Constraints:
         slack = csr_array(np.vstack([slack.toarray(), np.zeros((1, known.sum()))]))
         full = hstack([matrix, slack, -slack], format="csr")
         cost = np.concatenate([np.zeros(self.types), np.ones(2 * int(known.sum()))])
-        distance, found = solve(full, self.targets, cost)
+        distance, found, _ = solve(full, self.targets, cost)
         met = matrix @ found[: self.types]
         met = np.clip(met[:-1], 0.0, 1.0) / met[-1]
         met[met < 1e-12] = 0.0
@@ -119,8 +141,11 @@ class Constraints:
         return Constraints(self._kinds[0], self.probabilities)
 
 
-def solve(matrix: Any, targets: Array, cost: Array) -> tuple[float, Array]:
+def solve(matrix: Any, targets: Array, cost: Array) -> tuple[float, Array, Array]:
     """Minimise ``cost @ p`` over ``p >= 0`` with ``matrix @ p == targets``; NaN targets are none.
+
+    Returns:
+        The least value, a ``p`` that has it, and the dual solution.
 
     Raises:
         Infeasible: if there is no such ``p``.
@@ -151,4 +176,6 @@ def solve(matrix: Any, targets: Array, cost: Array) -> tuple[float, Array]:
             f"the linear programme of {len(cost):,} response types was not solved: "
             f"{found.message} Merge levels, or use natural_bounds"
         )
-    return float(found.fun), np.asarray(found.x, dtype=np.float64)
+    dual = np.zeros(len(targets))
+    dual[rows] = found.eqlin.marginals
+    return float(found.fun), np.asarray(found.x, dtype=np.float64), dual

@@ -19,6 +19,7 @@ import numpy as np
 from scm.errors import GraphError, InterventionError, ScmError
 from scm.estimate import Interval
 from scm.estimators.bound_query import BoundQuery, Found, contradiction, no_repair
+from scm.estimators.confidence import linear_limits, percentile_limits
 from scm.estimators.cross_world import CrossWorld, World
 from scm.estimators.linear_programme import Constraints
 from scm.estimators.response_functions import District
@@ -60,9 +61,9 @@ def sharp_bounds(
     With ``against``, the range of the difference
     :math:`P(y \mid do(x)) - P(y \mid do(x'))`, which is not the difference of two ranges.
 
-    From data the ends are plug-in estimates. The limits are bootstrap ones, half of the error at
-    each end, the lower of the percentile and the basic limit: the least of a few numbers is
-    estimated too high, and the percentile limit repeats that.
+    From data the ends are plug-in estimates, and the limits are of the whole range, half of the
+    error at each end (`scm.estimators.confidence`). They hold asymptotically, also where ends
+    nearly tie; of products of districts they are percentiles, which then cover less.
 
     Args:
         graph: latent nodes, and ``<->``, are confounders. A clique of ``<->`` is read as one
@@ -313,20 +314,20 @@ def _interval(
     if not bootstrap:
         return Interval(found.lower, found.upper, found.method, n=law.n)
     rng = np.random.default_rng(seed)
-    draws = []
-    for _ in range(bootstrap):
-        again = ends(law.resampled(rng), lambda *at: at[-1].nearest()[0])
-        draws.append((again.lower, again.upper))
-    low, high = np.array(draws).T
-    alpha = (1 - level) / 2
-    lower = min(np.quantile(low, alpha), 2 * found.lower - np.quantile(low, 1 - alpha))
-    upper = max(np.quantile(high, 1 - alpha), 2 * found.upper - np.quantile(high, alpha))
+    samples = [law.resampled(rng) for _ in range(bootstrap)]
+    limits = linear_limits(
+        query, law, samples, lambda of: _chance(of, seen) if seen else 1.0, level
+    )
+    if limits is None:
+        again = [ends(of, lambda *at: at[-1].nearest()[0]) for of in samples]
+        draws = np.array([(of.lower, of.upper) for of in again])
+        limits = percentile_limits((found.lower, found.upper), draws, level)
     return Interval(
         found.lower,
         found.upper,
         f"{found.method}; {bootstrap} bootstrap samples",
-        max(range_[0], min(found.lower, float(lower))),
-        min(range_[1], max(found.upper, float(upper))),
+        max(range_[0], min(found.lower, limits[0])),
+        min(range_[1], max(found.upper, limits[1])),
         level,
         law.n,
     )

@@ -105,7 +105,7 @@ class Case:
         worlds: Values of a sweep, by node.
         sets: Sets of nodes by role, for laws about distributions.
         levels: Level names by node, for laws about events.
-        n: Number of units.
+        n: Number of units; 0 for a law about distributions.
         start: First unit.
         seed: Seed of the population.
     """
@@ -115,7 +115,7 @@ class Case:
     worlds: tuple[Value, ...] = ()
     sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     levels: Mapping[str, Any] = field(default_factory=dict)
-    n: int = 8
+    n: int = 0
     start: int = 0
     seed: int = 0
 
@@ -164,11 +164,11 @@ class Case:
             text.append(f"worlds {', '.join(map(str, self.worlds))}")
         shown = [f"{role} {{{', '.join(of)}}}" for role, of in self.sets.items() if of]
         shown += [", ".join(f"{k}={v!r}" for k, v in self.levels.items())] if self.levels else []
-        if self.sets or self.levels:
-            return "; ".join([*text, *shown])
-        last = self.start + self.n - 1
-        units = f"unit {last}" if self.n == 1 else f"units {self.start} to {last}"
-        return "; ".join([*text, f"{units} of seed {self.seed}"])
+        if self.n:
+            last = self.start + self.n - 1
+            units = f"unit {last}" if self.n == 1 else f"units {self.start} to {last}"
+            shown.append(f"{units} of seed {self.seed}")
+        return "; ".join([*text, *shown])
 
 
 def shrink(

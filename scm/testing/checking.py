@@ -81,7 +81,7 @@ class Report:
     @property
     def summary(self) -> str:
         """Counts in one line."""
-        parts = [f"{len(self.passed)} laws passed", f"{len(self.failed)} failed"]
+        parts = [f"{len(self.passed)} passed", f"{len(self.failed)} failed"]
         parts.append(f"{len(self.not_applicable)} not applicable")
         return ", ".join(parts) + f" (seed {self.seed})"
 

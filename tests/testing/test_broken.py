@@ -10,7 +10,8 @@ import pytest
 import scm
 from scm.testing import LAWS, check
 
-from .broken import KINDS, chain
+from .broken import chain
+from .patched import KINDS
 
 NAMED = {law.name: law for law in LAWS}
 

@@ -154,8 +154,8 @@ class Theorem4(Law):
         if abs(ratio - effect) <= limit:
             return None
         return (
-            f"do({x}) moves {y} by {effect:.4f} a unit, but the ratio over {case.n} units of seed "
-            f"{case.seed} is {ratio:.4f}; chance explains {limit:.4f}"
+            f"do({x}) moves {y} by {effect:.4f} a unit, but the ratio is "
+            f"{ratio:.4f}; chance explains {limit:.4f}"
         )
 
 

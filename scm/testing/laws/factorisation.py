@@ -166,8 +166,8 @@ class Frequencies(ExactLaw):
         if abs(share - p) <= limit:
             return None
         return (
-            f"P({event} | do({do})) is {p:.4f}, but {share:.4f} of {case.n} units of seed "
-            f"{case.seed} have it; chance explains {limit:.4f}"
+            f"P({event} | do({do})) is {p:.4f}, but {share:.4f} of the units have it; chance "
+            f"explains {limit:.4f}"
         )
 
 
@@ -216,7 +216,7 @@ class LinearMarkov(Law):
             return None
         return (
             f"the graph separates {xs[0]} and {ys[0]} given {list(zs)}, but their partial "
-            f"correlation over {case.n} units of seed {case.seed} is {r:.3f} (z = {z:.1f}, limit "
+            f"correlation is {r:.3f} (z = {z:.1f}, limit "
             f"{limit:.1f}): a mechanism reads what is no parent, or noise is shared"
         )
 
