@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         Tabular,
     )
     from scm.model import SCM, load
+    from scm.neighbours.pgmpy import from_pgmpy, to_pgmpy
     from scm.worlds.acts import NATURAL
     from scm.worlds.samples import Samples
 
@@ -62,8 +63,10 @@ __all__ = [
     "ScmError",
     "Structural",
     "Tabular",
+    "from_pgmpy",
     "load",
     "mechanisms",
+    "to_pgmpy",
 ]
 
 # Names are imported when they are first asked for, so that `scm --help` needs no torch.
@@ -94,6 +97,7 @@ _HOMES = {
         "Tabular",
     ),
     "scm.model": ("SCM", "load"),
+    "scm.neighbours.pgmpy": ("from_pgmpy", "to_pgmpy"),
     "scm.worlds.acts": ("NATURAL",),
     "scm.worlds.samples": ("Samples",),
 }

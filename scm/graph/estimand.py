@@ -88,7 +88,8 @@ class Estimand:
             source: The law of the observed nodes (`scm.exact.Joint` or its ``observed()``), or
                 discrete data: a pandas data frame, a mapping of columns, or `Samples`. Data are
                 plugged in: frequencies in the place of probabilities.
-            bootstrap: How many times data are resampled for ``stderr``.
+            bootstrap: How many times data are resampled, for `Table.stderr` and
+                `Table.estimate`.
             seed: Seeds the bootstrap.
             check: Whether to warn where the source contradicts an independence that the graph
                 implies (`CausalGraph.test_independencies`).
@@ -132,6 +133,7 @@ class Estimand:
             do=dict.fromkeys(self.do),
             given=dict.fromkeys(self.given),
             replicates=replicates,
+            n=law.n if isinstance(law, Empirical) else None,
             why=lambda codes: self._why(evaluator, codes),
         )
 

@@ -329,6 +329,6 @@ def _refusal(graph: CausalGraph, query: str, fail: _Fail) -> NotIdentifiedError:
         f"{query} is not identified from P({', '.join(graph.observed)}): {because}{hedge}. Two "
         "models of this graph can agree on all that is observed and differ on the effect. "
         "Observe a common cause behind one of these confounded pairs, randomise a node, or ask "
-        "for bounds",
+        "for bounds (scm.estimators.sharp_bounds)",
         hedge,
     )

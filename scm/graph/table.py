@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scm.errors import InterventionError, NotIdentifiedError, ScmError
+from scm.estimate import Estimate
 from scm.graph.domain import Domain, Event
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Table:
         do: the intervened nodes: name -> code, or ``None`` for every level.
         given: the conditions: name -> code, or ``None`` for every level.
         replicates: the values in bootstrap samples of the data, along a first axis.
+        n: the number of units behind the values, if they come from data.
         why: says why the entry at some codes is NaN, for the error that meets it.
 
     The values may be an array of numpy (from data, from an `Estimand`) or of torch (from a
@@ -64,11 +66,13 @@ class Table:
         do: Mapping[str, int | None] | None = None,
         given: Mapping[str, int | None] | None = None,
         replicates: Any = None,
+        n: int | None = None,
         why: Callable[[Mapping[str, int]], str] | None = None,
     ) -> None:
         self.names = tuple(names)
         self.values = values
         self.replicates = replicates
+        self.n = n
         self.why = why
         self.do = dict(do or {})
         self.given = dict(given or {})
@@ -115,6 +119,21 @@ class Table:
             except InterventionError:  # a condition that this replicate never meets
                 draws.append(float("nan"))
         return float(_spread(np.array(draws)))
+
+    def estimate(
+        self, outcome: Event, do: Event | None = None, given: Event | None = None
+    ) -> Estimate:
+        """Return `prob` with its bootstrap standard error and the number of units.
+
+        Raises:
+            ScmError: if the values do not come from data.
+            InterventionError: as in `prob`.
+            NotIdentifiedError: as in `prob`.
+        """
+        if self.n is None:
+            raise ScmError("these numbers are exact, not estimated: ask for `prob`")
+        value = float(self.prob(outcome, do, given))
+        return Estimate(value, self.stderr_of(outcome, do, given), self.n)
 
     def prob(self, outcome: Event, do: Event | None = None, given: Event | None = None) -> Any:
         """Return the probability of ``outcome``, a float64 scalar.

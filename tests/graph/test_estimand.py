@@ -148,6 +148,11 @@ def test_the_bootstrap_covers(joint):
     table = estimand.evaluate(data, bootstrap=200, seed=0)
     again = estimand.evaluate(data, bootstrap=200, seed=0)
     assert np.array_equal(table.stderr, again.stderr)
+    estimate = table.estimate({"Y": 1}, do={"X": 1})
+    assert (estimate.value, estimate.n) == (table.values[1, 1], 2000)
+    assert estimate.stderr == pytest.approx(table.stderr[1, 1])
+    with pytest.raises(ScmError, match="exact, not estimated"):
+        estimand.evaluate(joint).estimate({"Y": 1}, do={"X": 1})
     assert table.stderr_of({"Y": 1}, do={"X": 1}) == pytest.approx(table.stderr[1, 1])
     spread = np.std(
         [estimand.evaluate(sampled(joint, "ZXY", 2000, s)).values for s in range(100, 200)], axis=0
