@@ -113,8 +113,8 @@ def declare(
         graph,
         latent=["cause"],
         cause=Root.categorical([0.1] * 10),
-        digit=Tabular(tied(0.995)),
-        colour=Tabular(tied(0.995), levels=list(COLOURS)),
+        digit=Tabular(torch.eye(10)),
+        colour=Tabular(torch.eye(10), levels=list(COLOURS)),
         ink=Linear(),
         shape=CVAE(Image(shape), latent, [hidden], beta=beta),
         image=Structural(paint, type=Image((3, *shape[1:]))),
@@ -131,12 +131,6 @@ def training_sets(model: scm.SCM, units: Samples, n: int, seed: int) -> dict[str
         "do(colour), generated": generated,
         "do(colour), observed units": recoloured,
     }
-
-
-def tied(p: float) -> Tensor:
-    """Table of a node that follows its one parent with probability p, else any other level."""
-    others = (1 - p) / 9
-    return torch.full((10, 10), others).double() + (p - others) * torch.eye(10).double()
 
 
 def paint(shape: Tensor, colour: Tensor) -> Tensor:
@@ -176,23 +170,22 @@ def run(
     console.print(f"\n[bold]The graph[/bold], declared before any data\n  {model.graph}")
     console.print(f"  hidden: {', '.join(model.graph.latent)}; data: {real}")
 
-    train, test = evidence(model, real, options.rows, seed)
+    train, test = rows_of(real, options.rows)
     console.print("\n[bold]Fit[/bold] ink (least squares) and shape (a CVAE) to real digits")
-    seen = {v: train[v] for v in ("digit", "ink", "shape")}
-    model.fit(
-        seen, nodes=["ink", "shape"], epochs=options.epochs, batch=options.batch, lr=3e-3, seed=seed
-    )
-    units, held_out = model.abduct(train, seed=seed), model.abduct(test, seed=seed)
+    training = {"epochs": options.epochs, "batch": options.batch, "lr": 3e-3, "seed": seed}
+    model.fit(train, nodes=["ink", "shape"], **training)
+    # The hidden cause is drawn from P(cause | digit), exactly; it gives each digit its colour.
+    units, held_out = model.abduct(train, seed=seed), model.abduct(test, seed=seed + 1)
     recoloured = held_out.do(colour=Categorical(torch.ones(10)))
 
     rows = []
     for name, samples in training_sets(model, units, options.generated, seed + 1).items():
         images, labels = samples["image"].flatten(0, -4), samples["digit"].flatten()
-        training: dict[str, Any] = {"steps": options.steps, "batch": 64, "title": name}
+        steps: dict[str, Any] = {"steps": options.steps, "batch": 64, "title": name}
         classifiers = []
         for k in range(seed, seed + options.classifiers):
             network = SmallCNN(3, stride=options.stride, seed=k)
-            classifiers.append(train_classifier(images, labels, model=network, seed=k, **training))
+            classifiers.append(train_classifier(images, labels, model=network, seed=k, **steps))
         scores = [accuracy(classifiers, w["image"], w["digit"]) for w in (held_out, recoloured)]
         rows.append(Row(name, len(labels), *scores))
     draw_worlds(held_out, WORLDS, pictures[1])
@@ -202,34 +195,20 @@ def run(
     return result
 
 
-def evidence(
-    model: scm.SCM, real: Digits, rows: int | None, seed: int
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Give real digits the colours that the hidden cause gives them.
+def rows_of(real: Digits, rows: int | None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return what was measured of the real digits, to train on and to test with.
 
-    For a digit, the cause is drawn from P(cause | digit) and the colour from P(colour | cause),
-    exactly. Whoever observes digit and colour does not know the cause any more: for abduction
-    it is drawn from P(cause | digit, colour), exactly as well. The ink is the mean of the pixels,
-    in standard deviations of the training images.
+    The ink is the mean of the pixels, in standard deviations of the training images.
     """
-    names = ("cause", "digit", "colour")
-    joint = scm.SCM("cause -> digit, colour", {v: model.mechanisms[v] for v in names}).exact()
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw(node: str, **given: Tensor) -> Tensor:
-        table = joint.table(node, given=tuple(given)).values
-        return torch.multinomial(table[tuple(given.values())], 1, generator=generator).squeeze(-1)
-
-    def observe(images: Tensor, digit: Tensor) -> dict[str, Tensor]:
-        colour = draw("colour", cause=draw("cause", digit=digit))
-        ink = (images.mean((1, 2, 3)) - mean) / deviation
-        cause = draw("cause", digit=digit, colour=colour)
-        return {"cause": cause, "digit": digit, "colour": colour, "ink": ink, "shape": images}
-
     brightness = real.images[:rows].mean((1, 2, 3))
     mean, deviation = brightness.mean(), brightness.std()
-    train = observe(real.images[:rows], real.labels[:rows])
-    return train, observe(real.test_images, real.test_labels)
+
+    def measured(images: Tensor, digit: Tensor) -> dict[str, Tensor]:
+        ink = (images.mean((1, 2, 3)) - mean) / deviation
+        return {"digit": digit, "ink": ink, "shape": images}
+
+    train = measured(real.images[:rows], real.labels[:rows])
+    return train, measured(real.test_images, real.test_labels)
 
 
 def draw_worlds(units: Samples, worlds: Sequence[Mapping[str, Any]], path: Path) -> None:

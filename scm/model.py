@@ -268,9 +268,7 @@ class SCM(nn.Module, Acting):
             self._noise_device = torch.device(noise_device)
         return super().to(*args, **kwargs) if args or kwargs else self
 
-    def save(
-        self, path: str | Path, *, omit: str | Sequence[str | tuple[str, ...]] = ()
-    ) -> None:
+    def save(self, path: str | Path, *, omit: str | Sequence[str | tuple[str, ...]] = ()) -> None:
         """Write graph, mechanisms and parameters to one file: safetensors and JSON, no pickle.
 
         Functions are saved by import path, `package.module:name`; networks of `torch.nn` by

@@ -3,29 +3,52 @@
 from __future__ import annotations
 
 from scm.estimators.adjustment import adjusted_means, adjustment_set
+from scm.estimators.bounds import (
+    ContradictionWarning,
+    StrategyComparison,
+    WeakInstrumentWarning,
+    compare_strategies,
+    counterfactual_bounds,
+    intervention_bounds,
+    linear_ratio,
+    natural_bounds,
+    sharp_bounds,
+)
 from scm.estimators.causation import (
     probability_of_necessity,
     probability_of_necessity_and_sufficiency,
     probability_of_sufficiency,
 )
 from scm.estimators.effects import ate, cate, effect_curve
+from scm.estimators.image_density import log_densities, log_density
 from scm.estimators.learners import PositivityWarning
 from scm.estimators.mediation import natural_direct_effect, natural_indirect_effect
 from scm.estimators.partitions import Partition, causal_partition, observational_partition
 
 __all__ = [
+    "ContradictionWarning",
     "Partition",
     "PositivityWarning",
+    "StrategyComparison",
+    "WeakInstrumentWarning",
     "adjusted_means",
     "adjustment_set",
     "ate",
     "cate",
     "causal_partition",
+    "compare_strategies",
+    "counterfactual_bounds",
     "effect_curve",
+    "intervention_bounds",
+    "linear_ratio",
+    "log_densities",
+    "log_density",
+    "natural_bounds",
     "natural_direct_effect",
     "natural_indirect_effect",
     "observational_partition",
     "probability_of_necessity",
     "probability_of_necessity_and_sufficiency",
     "probability_of_sufficiency",
+    "sharp_bounds",
 ]

@@ -30,6 +30,7 @@ MAX_PRODUCTS = 2**13
 """The most combinations of response types of different districts."""
 
 _ROUNDS = 20
+_STARTS = 4
 
 
 def reduced(
@@ -86,15 +87,16 @@ def outer_bounds(objective: Array, constraints: Sequence[Constraints]) -> tuple[
 
 
 def attained(
-    objective: Array, constraints: Sequence[Constraints], sign: float, starts: int = 4
+    objective: Array, constraints: Sequence[Constraints], sign: float, outer: float
 ) -> float:
     """Return a value that some model attains: the least found (sign 1) or the greatest (-1).
 
-    Each of a few starts improves one district at a time. The starts are fixed.
+    Each of a few starts improves one district at a time, until ``outer``, the bound that
+    nothing can pass, is reached. The starts are fixed.
     """
     rng = np.random.default_rng(0)
     best = math.inf
-    for _ in range(starts):
+    for _ in range(_STARTS):
         points = [
             solve(of.matrix, of.targets, rng.standard_normal(of.types))[1] for of in constraints
         ]
@@ -107,7 +109,9 @@ def attained(
                     if other != axis:
                         cost = np.tensordot(cost, points[other], (other, 0))
                 value, points[axis], _ = solve(of.matrix, of.targets, cost)
-            if value > before - 1e-12:
+            if value > before - 1e-12 or value < sign * outer + 1e-10:
                 break
         best = min(best, value)
+        if best < sign * outer + 1e-10:
+            break
     return sign * best

@@ -171,9 +171,10 @@ class BoundQuery:
         names = " x ".join(f"{{{', '.join(d.nodes)}}}" for d in free)
         what = f"linear relaxation over {' x '.join(map(str, shape))} response types"
         relaxed = [d for d in free if not one_common_cause(self.graph, frozenset(d.nodes))]
-        low, high = attained(objective, constraints, 1), attained(objective, constraints, -1)
         if relaxed:
             return Found(lower, upper, f"outer: {_several_causes(relaxed[0])}; {what}")
+        low = attained(objective, constraints, 1, lower)
+        high = attained(objective, constraints, -1, upper)
         if low - lower < 1e-9 and upper - high < 1e-9:
             return Found(lower, upper, f"sharp: {what}, attained")
         method = (

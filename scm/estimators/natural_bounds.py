@@ -294,7 +294,7 @@ def _bounds(
     if not isinstance(law, Empirical):
         return Interval(both, 1.0 - missed, method)
     if not treated.sum() > 0:
-        raise _no_rows(law, acts)
+        raise _no_rows(law, acts, round(total * law.n))
     if not 0 < level < 1:
         raise InterventionError(f"level={level!r} was given; expected 0 < level < 1, such as 0.95")
     from scipy.stats import beta
@@ -306,8 +306,8 @@ def _bounds(
     return Interval(both, 1.0 - missed, method, lower, upper, level, n)
 
 
-def _no_rows(law: Any, event: dict[str, int]) -> ScmError:
-    n = f"in the {law.n} rows" if isinstance(law, Empirical) else "under this law"
+def _no_rows(law: Any, event: dict[str, int], rows: int | None = None) -> ScmError:
+    n = f"in the {rows or law.n} rows" if isinstance(law, Empirical) else "under this law"
     return ScmError(
         f"{domain_of(law).show(dict(event))} never occurs {n} (positivity fails), so nothing seen "
         "bears on it and the bounds are [0, 1]. Collect such units, or merge levels"

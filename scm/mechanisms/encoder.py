@@ -14,7 +14,7 @@ from torch.distributions import Distribution, Independent, Normal
 from scm.errors import MechanismError
 from scm.mechanisms.types import NodeType
 
-__all__ = ["Encoder"]
+__all__ = ["Encoder", "quantile"]
 
 
 class Encoder(nn.Module):
@@ -119,3 +119,23 @@ class Encoder(nn.Module):
             "net": self.net,
             "inputs": self.inputs,
         }
+
+
+def quantile(law: Distribution, uniform: Tensor) -> Tensor:
+    """`F^{-1}(u)` of a posterior with independent coordinates, for uniforms `(*batch, width)`.
+
+    Raises:
+        MechanismError: If torch has no inverse distribution function for it.
+    """
+    base = law.base_dist if isinstance(law, Independent) else law
+    if isinstance(base, Normal):
+        draw: Tensor = base.loc + base.scale * torch.special.ndtri(uniform)
+        return draw
+    try:
+        inverse: Tensor = law.icdf(uniform)
+        return inverse
+    except NotImplementedError as error:
+        raise MechanismError(
+            f"the Encoder returned a {type(law).__name__}, which has no inverse distribution "
+            "function; return means and log standard deviations, or an Independent(Normal)"
+        ) from error

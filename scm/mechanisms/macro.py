@@ -12,7 +12,7 @@ from torch.distributions import Distribution
 
 from scm.errors import MechanismError
 from scm.mechanisms.assignment import broadcast, check_shape, pad
-from scm.mechanisms.mechanism import Mechanism, Parents, Status
+from scm.mechanisms.mechanism import Mechanism, Parents, Status, deterministic_table
 from scm.mechanisms.types import Categorical, NodeType, Real
 
 __all__ = ["Macro", "Move"]
@@ -94,6 +94,9 @@ class Macro(Mechanism):
         value = value.expand(*batch, *self.type.event)
         out = self.write(micro, pad(value, self.type, rank))
         return check_shape(out, batch, kind.event, f"writer of {self.node!r}")
+
+    def table(self) -> Tensor:
+        return deterministic_table(self)
 
     def same(self, found: Tensor, wanted: Tensor) -> Tensor:
         """Whether two readings agree within the tolerance, `(*batch,)` of bool."""

@@ -9,6 +9,7 @@ noise) it says itself, and whoever asks for more gets an error with the reason.
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
@@ -18,9 +19,9 @@ from torch.distributions import Distribution
 
 from scm.errors import MechanismError
 from scm.mechanisms.noise import Noise
-from scm.mechanisms.types import NodeType
+from scm.mechanisms.types import Categorical, NodeType
 
-__all__ = ["Mechanism", "Parents", "Status"]
+__all__ = ["Mechanism", "Parents", "Status", "deterministic_table"]
 
 Parents = Mapping[str, Tensor]
 Status = Literal["exact", "posterior", "approximate", "prior"]
@@ -192,3 +193,21 @@ class Mechanism(nn.Module):
     def describe(self) -> str:
         """Short name for messages, such as `Structural node 'X'`."""
         return f"{type(self).__name__} node {self.node!r}"
+
+
+def deterministic_table(mechanism: Mechanism) -> Tensor:
+    """The 0/1 table of a deterministic discrete node of discrete parents.
+
+    Raises:
+        MechanismError: If the node or a parent is not categorical.
+    """
+    kind, kinds = mechanism.type, list(mechanism.parents.values())
+    sizes = [k.size for k in kinds if isinstance(k, Categorical)]
+    if not isinstance(kind, Categorical) or len(sizes) < len(kinds):
+        return Mechanism.table(mechanism)
+    grid = torch.tensor(list(itertools.product(*map(range, sizes)))).reshape(-1, len(sizes))
+    rows = {p: grid[:, i] for i, p in enumerate(mechanism.parents)}
+    with torch.no_grad():
+        codes = mechanism.forward(rows, None).long()
+    onehot = torch.nn.functional.one_hot(codes, kind.size).double()
+    return onehot.reshape(*sizes, kind.size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch.distributions import Distribution
 
 from scm.errors import MechanismError
 from scm.mechanisms.assignment import Assignment, Inputs
-from scm.mechanisms.mechanism import Mechanism, Parents, Status
+from scm.mechanisms.mechanism import Mechanism, Parents, Status, deterministic_table
 from scm.mechanisms.noise import Law
 from scm.mechanisms.types import Categorical, NodeType, Real
 
@@ -91,18 +90,7 @@ class Structural(Mechanism):
         return (self.forward(parents, None) - value).square().mean()
 
     def table(self) -> Tensor:
-        kinds = list(self.parents.values())
-        discrete = isinstance(self.type, Categorical) and self.law is None
-        if not discrete or not all(isinstance(kind, Categorical) for kind in kinds):
-            return super().table()
-        sizes = [kind.width for kind in kinds]
-        grid = torch.tensor(list(itertools.product(*map(range, sizes)))).reshape(-1, len(sizes))
-        rows = {p: grid[:, i] for i, p in enumerate(self.parents)}
-        with torch.no_grad():
-            codes = self.forward(rows, None).long()
-        assert isinstance(self.type, Categorical)
-        onehot = torch.nn.functional.one_hot(codes, self.type.size).double()
-        return onehot.reshape(*sizes, self.type.size)
+        return super().table() if self.law is not None else deterministic_table(self)
 
     def config(self) -> dict[str, Any]:
         return {

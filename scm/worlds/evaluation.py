@@ -265,6 +265,14 @@ class Evaluation:
         noise = both[..., :-1].reshape(*both.shape[:-1], *shape)
         return noise, both[..., -1]
 
+    def density(self, mechanism: Mechanism, value: Tensor, parents: Mapping[str, Tensor]) -> Tensor:
+        """`log p(value | parents)` over the axes before the event."""
+
+        def log_prob(parents: Mapping[str, Tensor], value: Tensor) -> Tensor:
+            return mechanism.log_prob(value, parents)
+
+        return self._apply(mechanism, log_prob, parents, {"value": value}, ())
+
     def rewrite(self, macro: Macro, micro: str, value: Tensor, wanted: Tensor) -> Tensor:
         """Micro values that read the wanted values of a macro-variable."""
         kind = self.program.mechanisms[micro].type

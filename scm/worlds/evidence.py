@@ -9,16 +9,17 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution
 
 from scm.errors import InterventionError, MechanismError
-from scm.mechanisms.encoder import Encoder
+from scm.mechanisms.encoder import Encoder, quantile
 from scm.mechanisms.macro import Macro
 from scm.mechanisms.mechanism import Mechanism, Status
 from scm.mechanisms.noise import Noise
 from scm.mechanisms.types import Categorical
 from scm.worlds.acts import Computed, Constant, Drawn, Moved, Replaced
 from scm.worlds.data import read
+from scm.worlds.enumeration import draw_hidden
 from scm.worlds.evaluation import Evaluation
 from scm.worlds.population import Population
 from scm.worlds.program import Program
@@ -47,7 +48,8 @@ def abduct(
     Args:
         program: The model and the acts under which the rows arose; it has no sweeps.
         data: Observed columns; a column left out is unobserved for all rows.
-        encoders: Amortised joint posteriors that may be used.
+        encoders: Amortised joint posteriors that may be used. Without one, unobserved nodes
+            that are all categorical are drawn from their exact posterior.
         method: "importance" weights draws of the unobserved nodes by the likelihood of
             what is observed.
         draws: Number K of posterior draws for each row; one, without an axis, if None.
@@ -87,10 +89,11 @@ def abduct(
     elif missing:
         chosen = [e for e in encoders if set(e.given) <= observed.keys()]
         chosen = [e for e in chosen if not set(e.nodes) & observed.keys()]
-        if not set(missing) <= {node for e in chosen for node in e.nodes}:
+        if set(missing) <= {node for e in chosen for node in e.nodes}:
+            for encoder in chosen:
+                search.encode(encoder)
+        elif not search.enumerate(missing):
             raise InterventionError(_OPEN.format(missing, list(observed), missing))
-        for encoder in chosen:
-            search.encode(encoder)
     with torch.set_grad_enabled(grad):
         search.walk()
     return search.samples()
@@ -114,6 +117,7 @@ class _Search:
     bandwidth: float | None = None
     log_weights: Tensor | None = None
     uncertain: set[str] = field(default_factory=set)
+    drawn: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.run = Evaluation(self.program, self.units, grad=self.grad)
@@ -153,13 +157,22 @@ class _Search:
         draws, n = self.units.draws, self.units.n
         if isinstance(found, Distribution):
             base = self.units.extra(f"encoder\0{encoder.nodes}", Noise("uniform", (encoder.width,)))
-            noise = _sample(found, base)
+            noise = quantile(found, base)
         else:
             noise = found if draws is None else found.unsqueeze(0)
         for node, part in encoder.split(noise).items():
             self._fix(node, part.to(self.program.like))
             self.uncertain.add(node)
         assert noise.shape[-2] == n
+
+    def enumerate(self, missing: Sequence[str]) -> bool:
+        """Draw discrete missing nodes from their exact posterior; False if that is no way."""
+        hidden = draw_hidden(self.program, self.given, self.units, missing)
+        if hidden is None:
+            return False
+        self.given = {**self.given, **hidden}
+        self.drawn = set(hidden)
+        return True
 
     def weigh(self, missing: Sequence[str]) -> None:
         """Prepare importance weights over prior draws of the missing nodes."""
@@ -171,7 +184,7 @@ class _Search:
     def walk(self) -> None:
         """Find the noise of every observed node, and compute what that needs."""
         for node in self.program.graph.topological_order():
-            if node in self.observed:
+            if node in self.given:
                 self._observed(node)
             else:
                 self._unobserved(node)
@@ -180,7 +193,7 @@ class _Search:
 
     def _observed(self, node: str) -> None:
         mechanism, value = self.program.mechanisms[node], self.given[node]
-        self.value_status[node] = "exact"
+        self.value_status[node] = "posterior" if node in self.drawn else "exact"
         parents = self._parents(node)
         if self._is_acted(node):
             self._check_act(node, value)
@@ -355,7 +368,7 @@ class _Search:
     def samples(self) -> Samples:
         """The abducted units."""
         shown = dict(self.value_status)
-        for node in self.observed:
+        for node in self.given:
             shown[node] = self.noise_status[node]
         samples = Samples(
             self.program,
@@ -374,18 +387,3 @@ class _Search:
 
 def _largest(value: Tensor, rank: int) -> Tensor:
     return value.abs().unsqueeze(-1).flatten(rank).amax(-1)
-
-
-def _sample(law: Distribution, uniform: Tensor) -> Tensor:
-    base = law.base_dist if isinstance(law, Independent) else law
-    if isinstance(base, Normal):
-        draw: Tensor = base.loc + base.scale * torch.special.ndtri(uniform)
-        return draw
-    try:
-        inverse: Tensor = law.icdf(uniform)
-        return inverse
-    except NotImplementedError as error:
-        raise MechanismError(
-            f"the Encoder returned a {type(law).__name__}, which has no inverse distribution "
-            "function; return means and log standard deviations, or an Independent(Normal)"
-        ) from error

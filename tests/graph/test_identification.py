@@ -217,7 +217,7 @@ def test_a_sample_of_the_small_graphs():
 def test_every_small_graph(n):
     """All 2,015 graphs: up to four observed nodes and two latent ones, up to isomorphism.
 
-    23,664 pairs, of which 18,205 are identified and 5,459 are not; two minutes on one core.
+    23,664 pairs, of which 18,205 are identified and 5,459 are not; one to two minutes on one core.
     """
     counts = {"identified": 0, "refused": 0}
     graphs = list(latent_graphs(n))
@@ -225,7 +225,7 @@ def test_every_small_graph(n):
     for i, graph in enumerate(graphs):
         exhibit(graph, np.random.default_rng(i), counts)
     assert sum(counts.values()) == len(graphs) * n * (n - 1)
-    assert counts["refused"] == {1: 0, 2: 2, 3: 100, 4: 5357}[n]
+    assert counts["refused"] == {1: 0, 2: 2, 3: 96, 4: 5361}[n]
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from scm.errors import GraphError, MechanismError, ScmError
 discrete = pytest.importorskip("pgmpy.factors.discrete")
 models = pytest.importorskip("pgmpy.models")
 
-from pgmpy.inference import VariableElimination  # noqa: E402
-from pgmpy.readwrite import BIFWriter  # noqa: E402
+with warnings.catch_warnings():  # pgmpy warns of its own deprecated modules
+    warnings.simplefilter("ignore", FutureWarning)
+    from pgmpy.inference import VariableElimination
+from pgmpy.readwrite import BIFWriter
 
-from scm.neighbours.pgmpy import from_bif  # noqa: E402
+from scm.neighbours.pgmpy import from_bif
 
 
 def weather() -> Any:

@@ -1,0 +1,324 @@
+"""Exact effects in networks of tables, against pgmpy; and identification, against y0.
+
+    python benchmarks/speed/exact.py [--quick] [--repeats 7] [--out FILE] [--no-peers]
+
+prints one table of ratios measured in one run and writes `results/exact.json`. Each network
+is the same on both sides, and before a clock starts their answers are compared to 1e-9. pgmpy
+cuts the edges into the treatment (`network.do`) and eliminates variables; y0 runs the same ID
+algorithm. Peers are optional (the extra `bench` has pgmpy; y0 is `pip install y0`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from table import Table
+
+import scm
+from scm.errors import NotIdentifiedError
+from scm.exact import Joint
+
+ENGINE, PGMPY, Y0 = "this library", "pgmpy", "y0"
+SIZES = (8, 12, 20, 30, 40)
+QUERIES = 100
+
+
+@dataclass(frozen=True)
+class Network:
+    """A discrete network, a treatment and outcomes below it."""
+
+    name: str
+    model: scm.SCM
+    treatment: str
+    outcome: str
+
+    @property
+    def asked(self) -> list[tuple[str, Any]]:
+        """At least 100 queries (outcome, value of the treatment), every value of each outcome."""
+        joint = self.model.exact()
+        order = self.model.graph.topological_order()
+        others = [v for v in reversed(order) if v != self.treatment]
+        pairs = [(y, x) for y in others for x in joint.levels[self.treatment]]
+        return pairs
+
+    @property
+    def outcomes(self) -> list[str]:
+        return list(dict.fromkeys(y for y, _ in self.asked))
+
+
+def random_network(n: int, seed: int) -> Network:
+    """Nodes of 2 to 4 levels with up to 3 parents among the 6 before them."""
+    rng = np.random.default_rng(seed)
+    names = [f"V{i}" for i in range(n)]
+    cards = rng.integers(2, 5, n)
+    spec, tables = [], {}
+    for i, name in enumerate(names):
+        low = max(0, i - 6)
+        parents = (
+            rng.choice(np.arange(low, i), int(rng.integers(1, min(3, i - low) + 1)), False)
+            if i
+            else []
+        )
+        spec.append(f"{', '.join(names[p] for p in parents)} -> {name}" if i else name)
+        tables[name] = scm.Tabular(rng.dirichlet(np.ones(cards[i]), [cards[p] for p in parents]))
+    return _queried(f"{n} nodes", scm.SCM("; ".join(spec), tables))
+
+
+def alarm() -> Network | None:
+    if importlib.util.find_spec("pgmpy") is None:
+        return None
+    from pgmpy.utils import get_example_model
+
+    return _queried("ALARM, 37 nodes", scm.from_pgmpy(get_example_model("alarm")))
+
+
+def _queried(name: str, model: scm.SCM) -> Network:
+    """The last node, and of its ancestors with parents the one in the middle."""
+    graph = model.graph
+    order = graph.topological_order()
+    outcome = max(order, key=lambda v: len(graph.ancestors(v)))
+    above = [v for v in order if v in graph.ancestors(outcome) - {outcome} and graph.parents(v)]
+    return Network(name, model, above[len(above) // 2] if above else order[0], outcome)
+
+
+# --- 1: one query, and 100 at once
+
+
+def by_pgmpy(network: Network) -> Callable[[str, Any], np.ndarray]:
+    """P(outcome | do(treatment = value)): mutilate, then eliminate, each time."""
+    inference = _inference()
+    made = scm.to_pgmpy(network.model)
+    x = network.treatment
+
+    def run(outcome: str, value: Any) -> np.ndarray:
+        cut = made.do([x])
+        found = inference(cut).query([outcome], evidence={x: value}, show_progress=False)
+        return np.asarray(found.values)
+
+    return run
+
+
+def by_pgmpy_once(network: Network) -> Callable[[str, Any], np.ndarray]:
+    """The same, mutilated once and for all."""
+    x = network.treatment
+    ready = _inference()(scm.to_pgmpy(network.model).do([x]))
+
+    def run(outcome: str, value: Any) -> np.ndarray:
+        found = ready.query([outcome], evidence={x: value}, show_progress=False)
+        return np.asarray(found.values)
+
+    return run
+
+
+def _inference() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pgmpy.inference import VariableElimination
+
+    logging.getLogger("pgmpy").setLevel(logging.ERROR)
+    return VariableElimination
+
+
+def check_agreement(network: Network, run: Callable[[str, Any], np.ndarray]) -> float:
+    """Largest difference of any probability.
+
+    Raises:
+        AssertionError: If it exceeds 1e-9.
+    """
+    joint, x = network.model.exact(), network.treatment
+    worst = 0.0
+    for outcome in network.outcomes:
+        table = joint.table(outcome, do=x).values.numpy()
+        for row, value in zip(table, joint.levels[x], strict=True):
+            worst = max(worst, float(np.abs(row - run(outcome, value)).max()))
+    assert worst < 1e-9, f"{network.name}: the answers differ by {worst:.2g}"
+    return worst
+
+
+def effects(table: Table, network: Network, peers: bool, inner: int) -> None:
+    x, y = network.treatment, network.outcome
+    joint = network.model.exact()
+    value = joint.levels[x][0]
+    level = {y: joint.levels[y][0]}
+    laws = {name: getattr(joint, f"_{name}") for name in ("tables", "couplings")}
+
+    def fresh() -> Joint:
+        return Joint(joint.graph, laws["tables"], joint.levels, laws["couplings"])
+
+    def planned() -> Any:
+        """The elimination order is sought anew: nothing is kept from other queries."""
+        joint._plans.clear()
+        return joint.prob(level, do={x: value})
+
+    note = ""
+    pgmpy: dict[str, Any] = {f"{PGMPY}, mutilated each time": None}
+    pgmpy[f"{PGMPY}, mutilated once"] = None
+    if peers:
+        run, ready = by_pgmpy(network), by_pgmpy_once(network)
+        worst = max(check_agreement(network, run), check_agreement(network, ready))
+        note = f"answers equal to {worst:.1g}"
+        pgmpy = {
+            f"{PGMPY}, mutilated each time": lambda: run(y, value),
+            f"{PGMPY}, mutilated once": lambda: ready(y, value),
+        }
+    reference = f"{PGMPY}, mutilated once" if peers else f"{ENGINE}, a first query"
+    table.race(
+        f"{network.name}, P({y} | do({x}))",
+        {
+            f"{ENGINE}, a first query": planned,
+            f"{ENGINE}, asked again": lambda: joint.prob(level, do={x: value}),
+            f"{ENGINE}, from bare tables": lambda: fresh().prob(level, do={x: value}),
+            **pgmpy,
+        },
+        reference,
+        {f"{ENGINE}, a first query": 1.0, f"{ENGINE}, asked again": 1.0} if peers else None,
+        {f"{ENGINE}, a first query": note},
+        inner=inner,
+    )
+
+    pairs = network.asked
+    pairs = (pairs * (QUERIES // len(pairs) + 1))[:QUERIES]
+    outcomes = list(dict.fromkeys(y for y, _ in pairs))
+
+    def together() -> Any:
+        """A table with every value of the treatment, for each outcome."""
+        joint._plans.clear()
+        return [joint.table(outcome, do=x) for outcome in outcomes]
+
+    distinct = len(set(pairs))
+    work = f"{network.name}, {QUERIES} queries ({distinct} different, {len(outcomes)} outcomes)"
+    many: dict[str, Any] = {
+        f"{ENGINE}, every value at once": together,
+        f"{ENGINE}, {QUERIES} queries one by one": lambda: [
+            joint.prob({y: joint.levels[y][0]}, do={x: v}) for y, v in pairs
+        ],
+        f"{PGMPY}, mutilated once": (lambda: [ready(*p) for p in pairs]) if peers else None,
+    }
+    table.race(
+        work,
+        many,
+        f"{PGMPY}, mutilated once" if peers else f"{ENGINE}, every value at once",
+        {f"{ENGINE}, every value at once": 0.1} if peers else None,
+        repeats=min(3, table.repeats),
+    )
+
+
+# --- 2: identification
+
+
+def random_graph(n: int, seed: int) -> scm.CausalGraph:
+    """1.5 n causal edges between near nodes, and n / 5 confounded pairs."""
+    rng = np.random.default_rng(seed)
+    pairs = [(i, j) for j in range(n) for i in range(max(0, j - 6), j)]
+    directed = rng.choice(len(pairs), min(len(pairs), n * 3 // 2), replace=False)
+    confounded = rng.choice(len(pairs), n // 5, replace=False)
+    text = [f"V{i}" for i in range(n)]
+    text += [f"V{pairs[k][0]} -> V{pairs[k][1]}" for k in directed]
+    text += [f"V{pairs[k][0]} <-> V{pairs[k][1]}" for k in confounded]
+    return scm.CausalGraph("; ".join(text))
+
+
+def identified(graph: scm.CausalGraph, x: str, y: str) -> bool:
+    try:
+        graph.identify(y, do=x)
+    except NotIdentifiedError:
+        return False
+    return True
+
+
+def by_y0(graph: scm.CausalGraph, x: str, y: str) -> Callable[[], bool]:
+    from y0.algorithm.identify import Identification, Unidentifiable, identify
+    from y0.dsl import Variable
+    from y0.graph import NxMixedGraph
+
+    made = NxMixedGraph()
+    for node in graph.nodes:
+        made.add_node(Variable(node))
+    for a, b in graph.edges:
+        made.add_directed_edge(Variable(a), Variable(b))
+    for a, b in graph.bidirected:
+        made.add_undirected_edge(Variable(a), Variable(b))
+
+    def run() -> bool:
+        try:
+            identify(
+                Identification.from_parts(
+                    outcomes={Variable(y)}, treatments={Variable(x)}, graph=made
+                )
+            )
+        except Unidentifiable:
+            return False
+        return True
+
+    return run
+
+
+def identification(table: Table, n: int, peers: bool, graphs: int = 5) -> None:
+    asked = []
+    for seed in range(graphs):
+        graph = random_graph(n, seed)
+        y = max(graph.nodes, key=lambda v: len(graph.ancestors(v)))
+        above = [v for v in graph.topological_order() if v in graph.ancestors(y) - {y}]
+        asked.append((graph, above[len(above) // 2], y))
+    ours = [identified(*query) for query in asked]
+    others = [by_y0(*query) for query in asked] if peers else []
+    theirs = [run() for run in others]
+    note = f"{sum(ours)} of {graphs} identified"
+    if peers:
+        assert theirs == ours, f"{n} nodes: identified {ours} here and {theirs} by y0"
+        note += ", the same ones"
+    table.race(
+        f"ID on {graphs} graphs of {n} nodes",
+        {
+            ENGINE: lambda: [identified(*query) for query in asked],
+            Y0: (lambda: [run() for run in others]) if peers else None,
+        },
+        Y0 if peers else ENGINE,
+        notes={ENGINE: note},
+        repeats=min(3, table.repeats),
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> Table:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Raw)
+    parser.add_argument("--quick", action="store_true", help="two small networks, two repeats")
+    parser.add_argument("--repeats", type=int, help="turns of each system (7)")
+    parser.add_argument("--out", type=Path, help="results file, instead of results/exact.json")
+    parser.add_argument("--no-peers", action="store_true", help="leave the peers out")
+    asked = parser.parse_args(arguments)
+    quick, peers = asked.quick, not asked.no_peers
+    table = Table("exact", repeats=asked.repeats or (2 if quick else 7))
+    has = {name: peers and importlib.util.find_spec(name) is not None for name in ("pgmpy", "y0")}
+
+    networks: list[Network | None] = [
+        random_network(n, seed=n) for n in (SIZES[:2] if quick else SIZES)
+    ]
+    networks.append(alarm() if has["pgmpy"] and not quick else None)
+    for network in networks:
+        if network is not None:
+            effects(table, network, has["pgmpy"], inner=2 if quick else 20)
+    for n in (10,) if quick else (10, 20, 30, 40):
+        identification(table, n, has["y0"])
+
+    table.show()
+    words = ["--quick"] * quick + ["--no-peers"] * asked.no_peers
+    words += [f"--repeats {asked.repeats}"] * bool(asked.repeats)
+    path = table.save(f"python benchmarks/speed/exact.py {' '.join(words)}".strip(), asked.out)
+    print(f"written: {path}")
+    return table
+
+
+class _Raw(argparse.RawDescriptionHelpFormatter):
+    """Keep the line breaks of the description."""
+
+
+if __name__ == "__main__":
+    main()
