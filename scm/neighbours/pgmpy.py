@@ -126,9 +126,10 @@ def to_pgmpy(model: SCM) -> Any:
         raise _not_installed("to_pgmpy") from error
     joint = model.exact()
     graph = model.graph
-    network = DiscreteBayesianNetwork(latents=set(graph.latent))
+    network = DiscreteBayesianNetwork()
     network.add_nodes_from(graph.nodes)
     network.add_edges_from([(p, node) for node in graph.nodes for p in graph.parents(node)])
+    network.latents = set(graph.latent)
     for node in graph.nodes:
         parents = graph.parents(node)
         table = model.mechanisms[node].table().detach().cpu().double().numpy()

@@ -195,6 +195,7 @@ def test_dowhy_forms() -> None:
     assert from_dowhy(written) == scm.CausalGraph("U_XY; U_XY_ -> X, Y; X -> Y", latent=["U_XY_"])
 
 
+@pytest.mark.filterwarnings("ignore:1 variables are assumed unobserved:UserWarning")
 def test_dowhy_itself() -> None:
     dowhy: Any = pytest.importorskip("dowhy")
     import pandas as pd
