@@ -71,6 +71,11 @@ class Additive(Mechanism):
         assert noise is not None
         return self.law.around(self.mean(parents), noise)
 
+    def forward_(self, parents: Parents, noise: Tensor | None) -> Tensor:
+        if type(self).forward is not Additive.forward or noise is None:
+            return self.forward(parents, noise)
+        return self.law.around_(self.mean(parents), noise)
+
     def distribution(self, parents: Parents) -> Distribution:
         mean = self.mean(parents)
         law = self.law.distribution()
@@ -187,7 +192,7 @@ class Linear(Additive):
             kind = self.parents[name]
             if weight.numel() == 1 and not isinstance(kind, Categorical):
                 part = value.reshape(value.shape[: value.ndim - len(kind.event)] + event)
-                total = torch.add(total, part * weight.reshape(()))
+                total = torch.addcmul(total, part, weight.reshape(()))
                 continue
             part = kind.features(value).to(weight.dtype) @ weight.mT
             total = total + part.reshape(part.shape[:-1] + event)

@@ -93,6 +93,10 @@ class Mechanism(nn.Module):
         """Value `(*batch, *event)` of the node from its parents and its noise."""
         raise NotImplementedError
 
+    def forward_(self, parents: Parents, noise: Tensor | None) -> Tensor:
+        """`forward`, which may overwrite the noise: the engine hands it what it drew itself."""
+        return self.forward(parents, noise)
+
     def distribution(self, parents: Parents) -> Distribution:
         """`P(S | PA)` as a torch distribution with batch `(*batch,)` and event `event`.
 

@@ -128,6 +128,17 @@ class Law(nn.Module):
             return torch.addcmul(mean, self.scale, noise)
         return mean + self.push(noise)
 
+    def around_(self, mean: Tensor, noise: Tensor) -> Tensor:
+        """`around`, written over the noise where its shape allows that."""
+        fits = mean.shape == noise.shape and mean.dtype == noise.dtype
+        if self.family is not distributions.Normal or self.scale.ndim or not fits:
+            return self.around(mean, noise)
+        centred, unit = self._plain()
+        if not unit:
+            noise.mul_(self.scale)
+        noise.add_(mean)
+        return noise if centred else noise.add_(self.loc)
+
     def _plain(self) -> tuple[bool, bool]:
         """Whether a normal law has location zero, and scale one; found once for given values."""
         key = tuple((id(p), p._version) for p in (self.loc, self.scale))

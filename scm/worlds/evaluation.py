@@ -23,7 +23,7 @@ from scm.worlds.writing import write
 
 __all__ = ["Evaluation", "groups"]
 
-_AHEAD = 2**22
+_AHEAD = 2**25
 
 
 class Evaluation:
@@ -120,7 +120,7 @@ class Evaluation:
 
     def _act(self, node: str, act: Act | None, parents: Mapping[str, Tensor]) -> Tensor:
         if act is None:
-            return self.natural(node, parents)
+            return self._only_once(node, parents)
         if act.sweep is None:
             natural = partial(self.natural, node, parents)
             return self._rule(node, act.rules[0], parents, natural)
@@ -224,15 +224,25 @@ class Evaluation:
         """`f(parents, U)` by the node's own mechanism."""
         return self.call(self.program.mechanisms[node], parents, self._noise(node))
 
+    def _only_once(self, node: str, parents: Mapping[str, Tensor]) -> Tensor:
+        """The natural value of a node whose noise nobody else will read."""
+        mechanism = self.program.mechanisms[node]
+        spare = not self.grad and not self.population.knows(node)
+        function = mechanism.forward_ if spare else mechanism.forward
+        return self.call(mechanism, parents, self._noise(node), function)
+
     def call(
-        self, mechanism: Mechanism, parents: Mapping[str, Tensor], noise: Tensor | None
+        self,
+        mechanism: Mechanism,
+        parents: Mapping[str, Tensor],
+        noise: Tensor | None,
+        function: Callable[..., Tensor] | None = None,
     ) -> Tensor:
         """Call a mechanism once for each distinct input that reaches it."""
         if noise is not None and mechanism.noise is not None:
             noise = self.layout.lead(noise, len(mechanism.noise.shape))
-        out = self._apply(
-            mechanism, mechanism.forward, parents, {"noise": noise}, mechanism.type.event
-        )
+        forward = function or mechanism.forward
+        out = self._apply(mechanism, forward, parents, {"noise": noise}, mechanism.type.event)
         return typed(out, mechanism.type, mechanism.node, self.program.like)
 
     def invert(

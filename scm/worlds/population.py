@@ -61,9 +61,13 @@ class Population:
         ids = torch.arange(self.start, self.stop) if self.names is None else self.names
         return ids if self.index is None else ids[self.index.cpu()]
 
+    def knows(self, node: str) -> bool:
+        """Whether the noise of a node was found by abduction, and is kept."""
+        return self.fixed is not None and node in self.fixed
+
     def begin(self, node: str, stream: str, noise: Noise) -> _Pending | None:
         """Start to draw the noise of a node in the background, if it comes from a stream."""
-        if self.fixed is not None and node in self.fixed:
+        if self.knows(node):
             return None
         return self.streams.start([(stream, self._wide(noise))], self.start, self.stop)[0]
 
