@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from scm.errors import ScmError
 from scm.estimate import Estimate
+from scm.progress import progress_bar
 
 __all__ = ["SmallCNN", "accuracy", "train_classifier"]
 
@@ -86,29 +87,16 @@ def train_classifier(
     Raises:
         ScmError: If images and labels do not match, or the loss stops being finite.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
     _check(images, labels)
     if model is None:
         model = SmallCNN(images.shape[1], int(labels.max()) + 1, seed=seed).to(images)
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.Adam(model.parameters(), lr=lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps + 1)
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn(f"train {title}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total} steps"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not (progress and (console.is_terminal or console.is_jupyter)),
-    )
     model.train()
     order = torch.empty(0, dtype=torch.int64)
-    with bar, torch.enable_grad():
-        task = bar.add_task("", total=steps)
+    bar = progress_bar(f"train {title}", steps, "steps", progress)
+    with bar as advance, torch.enable_grad():
         for step in range(steps):
             while len(order) < batch:
                 order = torch.cat([order, torch.randperm(len(labels), generator=generator)])
@@ -123,7 +111,7 @@ def train_classifier(
                     f"the classifier's loss became {loss.item()} at step {step}; lower "
                     f"lr={lr:g}, or check that the images are finite"
                 )
-            bar.update(task, advance=1)
+            advance()
     return model.eval()
 
 

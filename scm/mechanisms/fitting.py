@@ -10,6 +10,7 @@ from torch import Tensor
 
 from scm.errors import MechanismError
 from scm.mechanisms.seeding import seeded
+from scm.progress import progress_bar
 
 if TYPE_CHECKING:
     from scm.mechanisms.mechanism import Mechanism
@@ -62,9 +63,6 @@ def minimise(
         MechanismError: If there are no rows, or the loss stops being finite; the parameters
             are then those of the last step that was.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
     generator = torch.Generator(device=value.device)
     if seed is None:
         generator.seed()
@@ -83,19 +81,9 @@ def minimise(
     history: list[float] = []
     was_training = mechanism.training
     mechanism.train()
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn(f"fit {mechanism.node}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total} epochs  loss {task.fields[loss]}"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not (progress and (console.is_terminal or console.is_jupyter)),
-    )
+    bar = progress_bar(f"fit {mechanism.node}", epochs, "epochs", progress)
     try:
-        with bar, torch.enable_grad(), seeded(generator.initial_seed(), value.device):
-            task = bar.add_task("", total=epochs, loss="")
+        with bar as advance, torch.enable_grad(), seeded(generator.initial_seed(), value.device):
             for _ in range(epochs):
                 order = torch.randperm(n, generator=generator, device=value.device)
                 total = 0.0
@@ -114,7 +102,7 @@ def minimise(
                     schedule.step()
                     total += loss.item() * len(rows)
                 history.append(total / n)
-                bar.update(task, advance=1, loss=f"{history[-1]:.4g}")
+                advance(f"loss {history[-1]:.4g}")
     finally:
         mechanism.train(was_training)
     return history
