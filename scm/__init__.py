@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scm import mechanisms
+    from scm import estimators, mechanisms, testing
     from scm.errors import (
         GraphError,
         InterventionError,
@@ -63,9 +63,11 @@ __all__ = [
     "ScmError",
     "Structural",
     "Tabular",
+    "estimators",
     "from_pgmpy",
     "load",
     "mechanisms",
+    "testing",
     "to_pgmpy",
 ]
 
@@ -101,6 +103,7 @@ _HOMES = {
     "scm.worlds.acts": ("NATURAL",),
     "scm.worlds.samples": ("Samples",),
 }
+_PACKAGES = ("estimators", "mechanisms", "testing")
 
 
 def __getattr__(name: str) -> Any:
@@ -108,8 +111,8 @@ def __getattr__(name: str) -> Any:
         if name in names:
             value = globals()[name] = getattr(import_module(home), name)
             return value
-    if name == "mechanisms":
-        return import_module("scm.mechanisms")
+    if name in _PACKAGES:
+        return import_module(f"scm.{name}")
     raise AttributeError(f"module 'scm' has no attribute {name!r}")
 
 

@@ -104,10 +104,11 @@ class Estimate:
     Attributes:
         value: The estimate.
         stderr: Its standard error; NaN where one unit tells nothing of it.
-        n: Number of independent units.
+        n: Number of independent units; None where the number is exact, computed from a law.
 
     Raises:
-        ScmError: If the standard error is negative, or there are no units.
+        ScmError: If the standard error is negative, or of an exact number not 0; or there are
+            no units.
 
     Example:
         >>> share = Estimate.proportion(456, 500)
@@ -117,15 +118,24 @@ class Estimate:
         0.912
         >>> print(share.interval())
         [0.8872, 0.9368] (normal, 95%)
+        >>> print(Estimate(0.25), Estimate(0.25).interval())
+        0.25 (exact) [0.25, 0.25] (exact)
     """
 
     value: float
-    stderr: float
-    n: int
+    stderr: float = 0.0
+    n: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", float(self.value))
         object.__setattr__(self, "stderr", float(self.stderr))
+        if self.n is None:
+            if self.stderr != 0:
+                raise ScmError(
+                    f"Estimate({self.value:g}, stderr={self.stderr:g}, n=None) was given; a number "
+                    "without units is exact and has stderr=0: give n, the number of units"
+                )
+            return
         object.__setattr__(self, "n", int(self.n))
         if self.stderr < 0 or self.n < 1:
             raise ScmError(
@@ -170,7 +180,7 @@ class Estimate:
         return cls(p, math.sqrt(p * (1 - p) / n), n)
 
     def interval(self, level: float = 0.95) -> Interval:
-        """Normal confidence interval, `value -+ z stderr`.
+        """Normal confidence interval, `value -+ z stderr`; of an exact number, that point.
 
         Args:
             level: Its coverage, between 0 and 1.
@@ -183,6 +193,8 @@ class Estimate:
                 f"interval(level={level!r}) of {self} was asked for; expected 0 < level < 1, and "
                 "at least two units"
             )
+        if self.n is None:
+            return Interval(self.value, self.value, "exact")
         reach = NormalDist().inv_cdf(0.5 + level / 2) * self.stderr
         return Interval(self.value - reach, self.value + reach, f"normal, {100 * level:.3g}%")
 
@@ -190,6 +202,8 @@ class Estimate:
         return self.value
 
     def __str__(self) -> str:
+        if self.n is None:
+            return f"{self.value:.4g} (exact)"
         decimals = _decimals(self.stderr)
         if decimals is None:
             return f"{self.value:.4g} +- {self.stderr:.2g} (n = {self.n})"

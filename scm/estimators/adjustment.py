@@ -22,6 +22,7 @@ References:
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
@@ -36,10 +37,18 @@ from scm.estimators.units import Outcome
 from scm.graph import CausalGraph
 from scm.graph.identification import Names, disjoint, named
 
-__all__ = ["Learning", "PositivityWarning", "adjusted_means", "adjustment_set"]
+__all__ = [
+    "Learning",
+    "PositivityWarning",
+    "adjusted_means",
+    "adjustment_set",
+    "mediation_set",
+    "resampled",
+]
 
 Codes = NDArray[np.int64]
 
+_MOST_SETS = 2_000  # that are tried as adjustment set of a mediation
 _SPARSE = 10  # units a cell should hold on average for its emptiness to mean something
 
 
@@ -105,29 +114,29 @@ def adjusted_means(
         PositivityWarning: If an estimated chance of the treatment is below 0.01; it is taken as
             0.01.
     """
-    if method not in (None, "doubly_robust", "regression", "weighting"):
-        raise ScmError(
-            f"method={method!r} was given for data; expected 'doubly_robust', 'regression' or "
-            "'weighting'"
-        )
-    _check_counts(folds, bootstrap)
+    check_learning(method, folds, bootstrap)
     given = given or {}
     ys = (outcome,) if isinstance(outcome, str) else tuple(outcome)
     chosen = adjustment_set(graph, treatment, ys, tuple(given), adjust, list(data))
     rows = read_rows(data, outcome, treatment, values, chosen, given)
-    _check_cells(rows)
+    check_cells(rows)
     fit = Fit(rows, outcome_model, treatment_model)
     rng = np.random.default_rng(seed)
     if method in (None, "doubly_robust"):
-        _check_folds(rows, folds)
+        check_folds(rows, folds)
         influence = fit.doubly_robust(folds, rng)
         return Means.of_rows(influence[:, rows.kept])
     point: Callable[[Codes], Array] = fit.regression if method == "regression" else fit.weighting
-    everyone = np.arange(rows.n)
-    estimates = point(everyone)
-    again = [point(rng.integers(0, rows.n, rows.n)) for _ in range(bootstrap)]
-    spread = np.array(again).reshape(bootstrap, len(values))
-    return Means(estimates, replicates=spread, n=int(rows.kept.sum()))
+    return resampled(point, rows.n, bootstrap, rng, int(rows.kept.sum()))
+
+
+def resampled(
+    point: Callable[[Codes], Array], size: int, bootstrap: int, rng: np.random.Generator, n: int
+) -> Means:
+    """Estimate from all rows, and from rows drawn with replacement for the spread."""
+    estimates = point(np.arange(size))
+    again = [point(rng.integers(0, size, size)) for _ in range(bootstrap)]
+    return Means(estimates, replicates=np.array(again).reshape(bootstrap, len(estimates)), n=n)
 
 
 def adjustment_set(
@@ -202,6 +211,106 @@ def adjustment_set(
     )
 
 
+def mediation_set(
+    graph: CausalGraph,
+    treatment: str,
+    outcome: Names,
+    mediator: Names,
+    adjust: Names | None = None,
+    columns: Iterable[str] | None = None,
+) -> tuple[str, ...]:
+    r"""Return a set W for which natural effects are identified from what is seen.
+
+    No node of W is an effect of treatment X, mediators M or outcome Y, and W blocks the back
+    doors from X to M, from X to Y, and, together with X, from M to Y:
+
+    .. math:: (M \perp X \mid W)_{G_{\underline X}}, \quad
+        (Y \perp X \mid W)_{G_{\underline{XM}}}, \quad
+        (Y \perp M \mid X, W)_{G_{\underline{XM}}}.
+
+    These suffice for :math:`Y_{xm} \perp M_{x'} \mid W` in every model with the graph; other
+    criteria identify some effects for which no such W exists (Shpitser 2013).
+
+    Args:
+        graph: The causal graph.
+        treatment: X.
+        outcome: Y.
+        mediator: M, a node or several.
+        adjust: The set to be checked; a smallest one is looked for where it is None.
+        columns: What the data have.
+
+    Raises:
+        GraphError: If ``adjust`` does not do, a node is unknown, or columns are missing.
+        NotIdentifiedError: If no set does; the message names the condition that fails.
+
+    References:
+        Pearl (2001), Direct and indirect effects, theorem 2. Imai, Keele & Yamamoto (2010),
+        Identification, inference and sensitivity analysis for causal mediation effects.
+
+    Example:
+        >>> from scm.graph import CausalGraph
+        >>> mediation_set(CausalGraph("W -> M, Y; X -> M, Y; M -> Y"), "X", "Y", "M")
+        ('W',)
+    """
+    xs, ys, ms = named(graph, treatment), named(graph, outcome), named(graph, mediator)
+    disjoint(graph, treatment=xs, outcome=ys, mediator=ms)
+    have = set(graph.observed if columns is None else columns)
+    _check_columns((*xs, *ys, *ms), have)
+    barred = graph.descendants(*xs, *ms, *ys) | {*xs, *ms, *ys}
+    no_x = graph.without_outgoing(*xs)
+    no_xm = graph.without_outgoing(*xs, *ms)
+    x, y, m = ", ".join(xs), ", ".join(ys), ", ".join(ms)
+    doors = {
+        f"the back doors from {x} to {m}": (no_x, xs, ms, ()),
+        f"the back doors from {x} to {y}": (no_xm, xs, ys, ()),
+        f"the back doors from {m} to {y} (given {x})": (no_xm, ms, ys, xs),
+    }
+
+    def open_doors(ws: Iterable[str]) -> list[str]:
+        ws = tuple(ws)
+        return [d for d, (g, a, b, c) in doors.items() if not g.d_separated(a, b, (*c, *ws))]
+
+    if adjust is not None:
+        ws = _ordered(graph, named(graph, adjust))
+        bad = sorted(barred & set(ws))
+        if bad or open_doors(ws):
+            why = (
+                f"it holds effects of {x}, {m} or {y}: {', '.join(bad)}"
+                if bad
+                else (f"it leaves open {'; '.join(open_doors(ws))}")
+            )
+            raise GraphError(f"adjusting for {{{', '.join(ws)}}} gives no natural effect: {why}")
+        _check_columns(ws, have)
+        return ws
+    allowed = _ordered(graph, (graph.ancestors(*xs, *ms, *ys) & set(graph.observed)) - barred)
+    for pool in (tuple(w for w in allowed if w in have), allowed):
+        sets = (c for k in range(len(pool) + 1) for c in itertools.combinations(pool, k))
+        for ws in itertools.chain(itertools.islice(sets, _MOST_SETS), [pool]):
+            if not open_doors(ws):
+                _check_columns(ws, have)
+                return ws
+    never = [
+        door
+        for door, (g, a, b, c) in doors.items()
+        if not g.d_separated(a, b, {*c, *(g.ancestors(*a, *b, *c) & set(allowed))})
+    ]
+    between = _ordered(
+        graph,
+        (graph.descendants(*xs) & graph.ancestors(*ms) & no_xm.ancestors(*ys)) - {*xs, *ms, *ys},
+    )
+    why = f"no set blocks {'; '.join(never)}" if never else "no one set blocks all back doors"
+    if between:
+        why += (
+            f": {', '.join(between)} is affected by {x} and confounds {m} and {y} (an "
+            "intermediate confounder), so no experiment tells the effect either. Count it among "
+            f"the mediators, mediator={(*ms, *between)!r}, which asks for another path"
+        )
+    raise NotIdentifiedError(
+        f"natural effects of {x} on {y} through {m} are not identified by the mediation formula: "
+        f"{why}; or fit a model and ask it, knowing that the answer rests on the model"
+    )
+
+
 def _unsuited(
     graph: CausalGraph, treatment: str, ys: tuple[str, ...], zs: tuple[str, ...], given: bool
 ) -> str:
@@ -228,7 +337,13 @@ def _check_columns(needed: Iterable[str], have: set[str]) -> None:
         )
 
 
-def _check_counts(folds: int, bootstrap: int) -> None:
+def check_learning(method: str | None, folds: int, bootstrap: int) -> None:
+    """Raise `ScmError` where a method is unknown or a number makes no sense."""
+    if method not in (None, "doubly_robust", "regression", "weighting"):
+        raise ScmError(
+            f"method={method!r} was given for data; expected 'doubly_robust', 'regression' or "
+            "'weighting'"
+        )
     if folds < 2 or bootstrap < 0:
         raise ScmError(
             f"folds={folds}, bootstrap={bootstrap} was given; expected at least 2 folds, and a "
@@ -236,7 +351,8 @@ def _check_counts(folds: int, bootstrap: int) -> None:
         )
 
 
-def _check_folds(rows: Rows, folds: int) -> None:
+def check_folds(rows: Rows, folds: int) -> None:
+    """Raise `NotIdentifiedError` where a fold would have no unit with some treatment."""
     for value, code in zip(rows.values, rows.asked, strict=True):
         count = int((rows.treatment == code).sum())
         if count < folds:
@@ -246,8 +362,11 @@ def _check_folds(rows: Rows, folds: int) -> None:
             )
 
 
-def _check_cells(rows: Rows) -> None:
-    """Raise where a level, or a stratum of many units, never has a value of the treatment."""
+def check_cells(rows: Rows, through: int | None = None) -> None:
+    """Raise where a level, or a stratum of many units, never has a value of the treatment.
+
+    With ``through``, only strata count that hold units with this code of the treatment.
+    """
     checks: list[tuple[str, ...]] = [(name,) for name in rows.discrete]
     joint = tuple(rows.discrete)
     if len(joint) > 1:
@@ -260,6 +379,8 @@ def _check_cells(rows: Rows) -> None:
             count = np.bincount(which[rows.treatment == code], minlength=len(cells))
             share = float((rows.treatment == code).mean())
             empty = (count == 0) & ((len(names) == 1) | (sizes * share >= _SPARSE))
+            if through is not None:
+                empty &= np.bincount(which[rows.treatment == through], minlength=len(cells)) > 0
             if empty.any():
                 cell = int(np.flatnonzero(empty)[0])
                 at = ", ".join(

@@ -81,12 +81,10 @@ class Means:
 
 
 def exact(value: float) -> Estimate:
-    """Return a number without error: computed from a law, not from units.
-
-    Its `n` is 1, the least that an `Estimate` takes.
+    """Return a number without error: computed from a law, not from units, so that `n` is None.
 
     Example:
-        >>> exact(0.25).stderr
-        0.0
+        >>> print(exact(0.25))
+        0.25 (exact)
     """
-    return Estimate(value, 0.0, 1)
+    return Estimate(value, 0.0, None)
