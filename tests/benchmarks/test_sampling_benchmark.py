@@ -21,47 +21,53 @@ def sampling(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("sampling")
 
 
-def test_the_model_is_what_the_table_says(sampling: ModuleType) -> None:
-    graph = sampling.model().graph
+@pytest.fixture
+def systems(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module("_systems")
+
+
+def test_the_model_is_what_the_table_says(systems: ModuleType) -> None:
+    graph = systems.model().graph
     assert len(graph.nodes) == 20
-    assert sum(len(parents) for parents in sampling.EDGES.values()) == 24
-    for child, parents in sampling.EDGES.items():
+    assert sum(len(parents) for parents in systems.EDGES.values()) == 24
+    for child, parents in systems.EDGES.items():
         assert set(graph.parents(child)) == set(parents)
-        assert all(sampling.NODES.index(p) < sampling.NODES.index(child) for p in parents)
+        assert all(systems.NODES.index(p) < systems.NODES.index(child) for p in parents)
 
 
 @pytest.mark.parametrize("linear", [False, True])
-def test_systems_agree_in_distribution(sampling: ModuleType, linear: bool) -> None:
+def test_systems_agree_in_distribution(systems: ModuleType, linear: bool) -> None:
     runs = {
-        sampling.ENGINE: sampling.engine(linear),
-        sampling.HAND: sampling.torch_by_hand(linear),
+        systems.ENGINE: systems.engine(linear),
+        systems.HAND: systems.torch_by_hand(linear),
     }
     if not linear:
-        runs[sampling.NUMPY] = sampling.numpy_by_hand()
-    sampling.check_agreement(20_000, runs)
+        runs[systems.NUMPY] = systems.numpy_by_hand()
+    systems.check_agreement(20_000, runs)
 
 
-def test_disagreement_is_noticed(sampling: ModuleType) -> None:
+def test_disagreement_is_noticed(systems: ModuleType) -> None:
     runs = {
-        sampling.ENGINE: sampling.engine(linear=True),
-        sampling.HAND: sampling.torch_by_hand(),
+        systems.ENGINE: systems.engine(linear=True),
+        systems.HAND: systems.torch_by_hand(),
     }
     with pytest.raises(AssertionError, match="disagrees"):
-        sampling.check_agreement(20_000, runs)
+        systems.check_agreement(20_000, runs)
 
 
-def test_engine_equals_the_formula_on_its_own_noise(sampling: ModuleType) -> None:
-    samples = sampling.engine()(500, {sampling.EARLY: 1.0})
-    for node in sampling.EDGES:
-        if node == sampling.EARLY:
+def test_engine_equals_the_formula_on_its_own_noise(systems: ModuleType) -> None:
+    samples = systems.engine()(500, {systems.EARLY: 1.0})
+    for node in systems.EDGES:
+        if node == systems.EARLY:
             assert (samples[node] == 1.0).all()
             continue
-        mean = torch.tanh(sampling.weighted(node, samples))
+        mean = torch.tanh(systems.weighted(node, samples))
         torch.testing.assert_close(samples[node], mean + samples.noise[node])
 
 
-def test_hand_loop_broadcasts_over_worlds(sampling: ModuleType) -> None:
-    run, late = sampling.torch_by_hand(), sampling.LATE
+def test_hand_loop_broadcasts_over_worlds(systems: ModuleType) -> None:
+    run, late = systems.torch_by_hand(), systems.LATE
     both = run(100, {late: torch.tensor([[-1.0], [2.0]])})
     for world, value in enumerate((-1.0, 2.0)):
         alone = run(100, {late: value})
