@@ -29,8 +29,8 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from scm.errors import GraphError, NotIdentifiedError, ScmError
-from scm.estimators.columns import Rows, read_rows
+from scm.errors import GraphError, InterventionError, NotIdentifiedError, ScmError
+from scm.estimators.columns import Rows, check_cells, check_folds, read_rows
 from scm.estimators.learners import Fit, PositivityWarning
 from scm.estimators.means import Array, Means
 from scm.estimators.units import Outcome
@@ -48,8 +48,9 @@ __all__ = [
 
 Codes = NDArray[np.int64]
 
+Combine = Callable[[Array, Rows, Codes], tuple[Array, Array]]
+
 _MOST_SETS = 2_000  # that are tried as adjustment set of a mediation
-_SPARSE = 10  # units a cell should hold on average for its emptiness to mean something
 
 
 class Learning(TypedDict, total=False):
@@ -77,6 +78,7 @@ def adjusted_means(
     folds: int = 5,
     bootstrap: int = 200,
     seed: int | None = None,
+    combine: Combine | None = None,
 ) -> Means:
     r"""Estimate :math:`E[Y_x \mid w]` for each value x of a discrete treatment.
 
@@ -102,6 +104,8 @@ def adjusted_means(
         bootstrap: How often rows are resampled for the standard error of "regression" and
             "weighting".
         seed: Seeds folds and resampling.
+        combine: Makes of the means' rows (or of the means) numerator and denominator of the one
+            ratio to be estimated instead.
 
     Raises:
         GraphError: If a node is unknown or has two roles, or ``adjust`` is no adjustment set.
@@ -125,9 +129,30 @@ def adjusted_means(
     if method in (None, "doubly_robust"):
         check_folds(rows, folds)
         influence = fit.doubly_robust(folds, rng)
+        if combine is not None:
+            top, bottom = combine(influence, rows, np.arange(rows.n))
+            _some(bottom)
+            return Means.of_rows(top[None], bottom)
         return Means.of_rows(influence[:, rows.kept])
     point: Callable[[Codes], Array] = fit.regression if method == "regression" else fit.weighting
-    return resampled(point, rows.n, bootstrap, rng, int(rows.kept.sum()))
+    n = int(rows.kept.sum())
+    if combine is None:
+        return resampled(point, rows.n, bootstrap, rng, n)
+
+    def ratio(index: Codes) -> Array:
+        top, bottom = combine(point(index), rows, index)
+        _some(bottom)
+        return np.array([np.mean(top) / bottom.mean()])
+
+    return resampled(ratio, rows.n, bootstrap, rng, n)
+
+
+def _some(counted: Array) -> None:
+    if not counted.any():
+        raise InterventionError(
+            f"of {len(counted)} rows, perhaps drawn with replacement, none is of the kind that the "
+            "probability is a share of (positivity); collect such units"
+        )
 
 
 def resampled(
@@ -294,9 +319,10 @@ def mediation_set(
         for door, (g, a, b, c) in doors.items()
         if not g.d_separated(a, b, {*c, *(g.ancestors(*a, *b, *c) & set(allowed))})
     ]
+    no_m = graph.without_outgoing(*ms)
     between = _ordered(
         graph,
-        (graph.descendants(*xs) & graph.ancestors(*ms) & no_xm.ancestors(*ys)) - {*xs, *ms, *ys},
+        (no_m.descendants(*xs) & graph.ancestors(*ms) & no_xm.ancestors(*ys)) - {*xs, *ms, *ys},
     )
     why = f"no set blocks {'; '.join(never)}" if never else "no one set blocks all back doors"
     if between:
@@ -349,47 +375,3 @@ def check_learning(method: str | None, folds: int, bootstrap: int) -> None:
             f"folds={folds}, bootstrap={bootstrap} was given; expected at least 2 folds, and a "
             "number of resamples that is not negative"
         )
-
-
-def check_folds(rows: Rows, folds: int) -> None:
-    """Raise `NotIdentifiedError` where a fold would have no unit with some treatment."""
-    for value, code in zip(rows.values, rows.asked, strict=True):
-        count = int((rows.treatment == code).sum())
-        if count < folds:
-            raise NotIdentifiedError(
-                f"only {count} of {rows.n} units have {rows.name}={value!r}, too few for {folds} "
-                "folds (positivity); collect such units, merge levels, or take fewer folds"
-            )
-
-
-def check_cells(rows: Rows, through: int | None = None) -> None:
-    """Raise where a level, or a stratum of many units, never has a value of the treatment.
-
-    With ``through``, only strata count that hold units with this code of the treatment.
-    """
-    checks: list[tuple[str, ...]] = [(name,) for name in rows.discrete]
-    joint = tuple(rows.discrete)
-    if len(joint) > 1:
-        checks.append(joint)
-    for names in checks:
-        stacked = np.stack([rows.discrete[name][0] for name in names], 1)
-        cells, which, sizes = np.unique(stacked, axis=0, return_inverse=True, return_counts=True)
-        which = which.reshape(-1)
-        for value, code in zip(rows.values, rows.asked, strict=True):
-            count = np.bincount(which[rows.treatment == code], minlength=len(cells))
-            share = float((rows.treatment == code).mean())
-            empty = (count == 0) & ((len(names) == 1) | (sizes * share >= _SPARSE))
-            if through is not None:
-                empty &= np.bincount(which[rows.treatment == through], minlength=len(cells)) > 0
-            if empty.any():
-                cell = int(np.flatnonzero(empty)[0])
-                at = ", ".join(
-                    f"{name}={rows.discrete[name][1][k]!r}"
-                    for name, k in zip(names, cells[cell], strict=True)
-                )
-                raise NotIdentifiedError(
-                    f"none of the {sizes[cell]} units with {at} has {rows.name}={value!r} "
-                    "(positivity fails), so nothing seen tells what it would do to them. Collect "
-                    "such units, merge levels, leave those units out of the population, or ask "
-                    "for bounds"
-                )

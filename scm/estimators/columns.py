@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scm.errors import GraphError, InterventionError, ScmError, nearest
+from scm.errors import GraphError, InterventionError, NotIdentifiedError, ScmError, nearest
 from scm.estimators.means import Array
 
-__all__ = ["Codes", "Rows", "read_rows"]
+__all__ = ["Codes", "Rows", "check_cells", "check_folds", "levels_of", "read_rows"]
 
 _MOST_LEVELS = 20  # of a treatment
+_SPARSE = 10  # units a cell should hold on average for its emptiness to mean something
 
 Codes = NDArray[np.int64]
 
@@ -118,6 +119,19 @@ def read_rows(
     )
 
 
+def levels_of(data: Any, name: str) -> list[Any]:
+    """Return the declared levels of a column of `Samples`, or else its values, sorted.
+
+    Raises:
+        GraphError: If the data have no such column.
+        ScmError: If it has holes, or several values a unit.
+    """
+    values, _ = _column(data, name)
+    declared = getattr(getattr(data, "program", None), "mechanisms", {}).get(name)
+    names = getattr(getattr(declared, "type", None), "names", None)
+    return list(names) if names is not None else list(np.unique(values).tolist())
+
+
 def _column(data: Any, name: str) -> tuple[NDArray[Any], bool]:
     """Return a column, one entry a unit, and whether its entries are levels."""
     if name not in data:
@@ -204,3 +218,47 @@ def _event(
                 )
         hits &= hit
     return hits
+
+
+def check_folds(rows: Rows, folds: int) -> None:
+    """Raise `NotIdentifiedError` where a fold would have no unit with some treatment."""
+    for value, code in zip(rows.values, rows.asked, strict=True):
+        count = int((rows.treatment == code).sum())
+        if count < folds:
+            raise NotIdentifiedError(
+                f"only {count} of {rows.n} units have {rows.name}={value!r}, too few for {folds} "
+                "folds (positivity); collect such units, merge levels, or take fewer folds"
+            )
+
+
+def check_cells(rows: Rows, through: int | None = None) -> None:
+    """Raise where a level, or a stratum of many units, never has a value of the treatment.
+
+    With ``through``, only strata count that hold units with this code of the treatment.
+    """
+    checks: list[tuple[str, ...]] = [(name,) for name in rows.discrete]
+    joint = tuple(rows.discrete)
+    if len(joint) > 1:
+        checks.append(joint)
+    for names in checks:
+        stacked = np.stack([rows.discrete[name][0] for name in names], 1)
+        cells, which, sizes = np.unique(stacked, axis=0, return_inverse=True, return_counts=True)
+        which = which.reshape(-1)
+        for value, code in zip(rows.values, rows.asked, strict=True):
+            count = np.bincount(which[rows.treatment == code], minlength=len(cells))
+            share = float((rows.treatment == code).mean())
+            empty = (count == 0) & ((len(names) == 1) | (sizes * share >= _SPARSE))
+            if through is not None:
+                empty &= np.bincount(which[rows.treatment == through], minlength=len(cells)) > 0
+            if empty.any():
+                cell = int(np.flatnonzero(empty)[0])
+                at = ", ".join(
+                    f"{name}={rows.discrete[name][1][k]!r}"
+                    for name, k in zip(names, cells[cell], strict=True)
+                )
+                raise NotIdentifiedError(
+                    f"none of the {sizes[cell]} units with {at} has {rows.name}={value!r} "
+                    "(positivity fails), so nothing seen tells what it would do to them. Collect "
+                    "such units, merge levels, leave those units out of the population, or ask "
+                    "for bounds"
+                )

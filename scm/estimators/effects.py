@@ -30,10 +30,11 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from scm.errors import GraphError, InterventionError, ScmError
+from scm.errors import GraphError, InterventionError
 from scm.estimate import Estimate
 from scm.estimators.adjustment import Learning, adjusted_means
 from scm.estimators.means import Means
+from scm.estimators.two_worlds import refuse_learning
 from scm.estimators.units import (
     Outcome,
     array,
@@ -246,11 +247,7 @@ def means_of(
         return adjusted_means(
             source, graph, outcome, treatment, values, given, method=method, seed=seed, **learning
         )
-    if learning:
-        raise ScmError(
-            f"{', '.join(learning)} say how to learn from data, and {type(source).__name__} was "
-            "given; leave them out, or give data with graph="
-        )
+    refuse_learning(source, learning)
     events = [e for e in (outcome, given) if isinstance(e, Mapping)]
     law = law_of(source, method, [v for event in events for v in event.values()])
     roles(source_graph(source), treatment, outcome, given)

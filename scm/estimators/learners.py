@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,9 @@ from scm.estimators.columns import Codes, Rows
 from scm.estimators.means import Array
 
 __all__ = ["Fit", "Mediated", "PositivityWarning", "Predictor", "splits"]
+
+Arms = Sequence[tuple[int, int]]
+"""Codes of the treatment that the outcome feels, and of the one that the mediators feel."""
 
 Predictor = Callable[[Array], Array]
 """Features `(n, d)` to predictions `(n,)`."""
@@ -215,34 +218,40 @@ class Mediated:
             total += chance * outcome(np.hstack([np.tile(m, (len(test), 1)), w[test]]))
         return mean, total
 
-    def weights(self, x: int, xm: int, train: Codes, test: Codes) -> tuple[Array, Array]:
-        r"""Return the weights that make units with x look as if mediated by x', and those of x'.
+    def weights(
+        self, arms: Arms, train: Codes, test: Codes
+    ) -> Iterator[tuple[int, int, Array, Array]]:
+        r"""Yield weights by which units with x look mediated as under x', and those of x'.
 
         .. math:: \frac{1\{X = x\}}{P(x | w)} \frac{P(m | x', w)}{P(m | x, w)}
             = 1\{X = x\} \frac{P(x' | m, w)}{P(x | m, w) P(x' | w)}
         """
         rows = self.plain.rows
         codes = rows.asked.tolist()
-        plain = self.plain.cut(self.plain.chances(train, test))[codes.index(xm)]
-        here = rows.treatment[test] == x
+        plain = self.plain.cut(self.plain.chances(train, test))
         after = self.full.chances(train, test)
-        ratio = np.zeros(len(test))
-        below = self.full.cut(after[codes.index(x)][None, here])[0]
-        ratio[here] = after[codes.index(xm)][here] / below / plain[here]
-        return ratio, (rows.treatment[test] == xm) / plain
+        for x, xm in arms:
+            own = plain[codes.index(xm)]
+            here = rows.treatment[test] == x
+            ratio = np.zeros(len(test))
+            below = self.full.cut(after[codes.index(x)][None, here])[0]
+            ratio[here] = after[codes.index(xm)][here] / below / own[here]
+            yield x, xm, ratio, (rows.treatment[test] == xm) / own
 
-    def regression(self, x: int, xm: int, index: Codes) -> float:
-        """Return the mean of eta: the mediation formula."""
-        return float(self.nested(x, xm, index, index)[1].mean())
+    def regression(self, arms: Arms, index: Codes) -> Array:
+        """Return the mean of eta, the mediation formula, for each arm."""
+        return np.array([self.nested(x, xm, index, index)[1].mean() for x, xm in arms])
 
-    def weighting(self, x: int, xm: int, index: Codes) -> float:
-        """Return the weighted mean of the outcome of units with x."""
-        weights, _ = self.weights(x, xm, index, index)
-        return float((weights * self.plain.rows.outcome[index]).sum() / weights.sum())
+    def weighting(self, arms: Arms, index: Codes) -> Array:
+        """Return the weighted mean of the outcome of units with x, for each arm."""
+        y = self.plain.rows.outcome[index]
+        found = [(w @ y) / w.sum() for _, _, w, _ in self.weights(arms, index, index)]
+        return np.array(found)
 
-    def influence(self, x: int, xm: int, train: Codes, test: Codes) -> Array:
-        """Return the uncentred influence function of the test rows."""
-        mean, nested = self.nested(x, xm, train, test)
-        crossed, own = self.weights(x, xm, train, test)
-        y = self.plain.rows.outcome[test]
-        return crossed * (y - mean) + own * (mean - nested) + nested
+    def influence(self, arms: Arms, train: Codes, test: Codes) -> Array:
+        """Return the uncentred influence function of the test rows, `(arms, test)`."""
+        y, found = self.plain.rows.outcome[test], []
+        for x, xm, crossed, own in self.weights(arms, train, test):
+            mean, nested = self.nested(x, xm, train, test)
+            found.append(crossed * (y - mean) + own * (mean - nested) + nested)
+        return np.stack(found)

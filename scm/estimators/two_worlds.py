@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from scm.errors import NotIdentifiedError
+from scm.errors import NotIdentifiedError, ScmError
 from scm.estimators.units import Outcome, is_data, law_of, one_world
-from scm.exact import Joint
+from scm.exact import Joint, Observed
+from scm.model import SCM
 from scm.worlds.samples import Samples
+from scm.worlds.view import View
 
-__all__ = ["drawn", "joint_of", "under_act"]
+__all__ = ["drawn", "joint_of", "refuse_learning", "under_act"]
 
 
 def under_act(joint: Joint, node: str, value: Any) -> Joint:
@@ -34,8 +36,9 @@ def joint_of(source: Any, method: str | None, outcome: Outcome) -> Joint | None:
     plain = isinstance(source, Mapping) and not isinstance(source, Samples)
     if plain or hasattr(source, "columns"):
         raise NotIdentifiedError(
-            "data show each unit in one world, and this compares two: fit a model, "
-            "model.fit(data), and ask it; or ask for bounds, or graph.identify_counterfactual"
+            "data show each unit in one world, and this compares two: give graph=, with which "
+            "data may identify it; or fit a model, model.fit(data), and ask it; or ask for bounds, "
+            "counterfactual_bounds, or graph.identify_counterfactual"
         )
     is_data(source, None)
     levels = [] if isinstance(outcome, str) else list(outcome.values())
@@ -46,6 +49,16 @@ def joint_of(source: Any, method: str | None, outcome: Outcome) -> Joint | None:
             "itself, for bounds, or graph.identify_counterfactual"
         )
     return law
+
+
+def refuse_learning(source: Any, options: Mapping[str, Any], monotone: bool = False) -> None:
+    """Raise `ScmError` where options that are for data come with a model."""
+    named = [*options, *(["monotone"] if monotone else [])]
+    if named and isinstance(source, SCM | View | Joint | Observed | Samples):
+        raise ScmError(
+            f"{', '.join(named)} is for data, and {type(source).__name__} was given; leave it "
+            "out, or give data with graph= to learn from data"
+        )
 
 
 def drawn(source: Any, n: int, seed: int | None) -> Samples:
