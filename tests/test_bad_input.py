@@ -97,6 +97,12 @@ CASES = [
         ("['Z']", "['A']"),
     ),
     Case(
+        "one weight for all levels of a category",
+        lambda: scm.SCM("A -> B", A=Root.bernoulli(0.5), B=Linear({"A": 3.0})),
+        MechanismError,
+        ("weight of 'A'", "expected (2,)", "the levels of Categorical(2)"),
+    ),
+    Case(
         "a Root with parents",
         lambda: scm.SCM("A -> B", A=Root.normal(), B=Root.normal()),
         MechanismError,

@@ -122,8 +122,9 @@ class Linear(Additive):
     """Linear in the parents, `S := sum_p W_p p + b + N`.
 
     Args:
-        weights: Weight of each parent by name: a number, or a tensor `(*event, *parent
-            event)`, `(*event, levels)` for a categorical parent. None: zeros for `fit`.
+        weights: Weight of each parent by name: a number for a scalar parent, or a tensor
+            `(*event, *parent event)`, `(*event, levels)` for a categorical parent. None:
+            zeros for `fit`.
         bias: b, a number or a tensor `(*event)`.
         noise: Continuous distribution of N; its shape is the node's event.
 
@@ -176,10 +177,13 @@ class Linear(Additive):
             weight = torch.as_tensor(given[name], dtype=self.bias.dtype)
             own = self.type.event
             expected = (*own, *((kind.width,) if isinstance(kind, Categorical) else kind.event))
-            if weight.numel() != 1 and tuple(weight.shape) not in (expected, (*own, kind.width)):
+            # One number for many features would weigh their sum, which for the levels of a
+            # category is the constant one: hardly ever what is meant.
+            number = weight.numel() == 1 and (kind.width == 1 or not weight.any())
+            if not number and tuple(weight.shape) not in (expected, (*own, kind.width)):
                 raise MechanismError(
                     f"the weight of {name!r} in {self.node!r} has shape {tuple(weight.shape)}; "
-                    f"expected a number or {expected}: {own or 'the scalar node'}, then "
+                    f"expected {expected}: {own or 'the scalar node'}, then "
                     f"{'the levels' if isinstance(kind, Categorical) else 'the shape'} of {kind}"
                 )
             weight = weight.reshape(shape) if weight.numel() > 1 else weight.expand(shape)

@@ -185,7 +185,7 @@ def test_weights_that_do_not_fit() -> None:
         Linear({"A": 1.0, "B": 1.0, "C": 1.0}).bind("S", PAIR)
     with pytest.raises(MechanismError, match=r"no weight for its parents \['B'\]; give one"):
         Linear({"A": 1.0}).bind("S", PAIR)
-    with pytest.raises(MechanismError, match=r"shape \(3, 2\); expected a number or \(2, 3\)"):
+    with pytest.raises(MechanismError, match=r"shape \(3, 2\); expected \(2, 3\)"):
         Linear({"A": torch.ones(3, 2)}, noise=TWO).bind("S", {"A": LEVELS})
     with pytest.raises(MechanismError, match=r"bias of shape \(3,\).*shape \(2,\)"):
         Linear({}, bias=[1.0, 2.0, 3.0], noise=TWO)

@@ -66,7 +66,7 @@ def test_the_value_of_a_macro_variable_may_be_any_but_a_mechanism() -> None:
         assert abs(np.corrcoef(drawn["P"].numpy(), noise[:, k].numpy())[0, 1]) < 4 / np.sqrt(4000)
     assert torch.equal(m.do(P=Normal(0.0, 1.0)).sample(3, 0)["P"], drawn["P"][:3])
     with pytest.raises(scm.InterventionError, match="mechanism"):
-        m.do(P=Linear({"H": 1.0})).sample(N, 0)
+        m.do(P=Linear({"H": torch.ones(3)})).sample(N, 0)
 
 
 def test_sweeping_a_macro_variable() -> None:
