@@ -11,6 +11,7 @@ import hashlib
 import math
 import os
 import secrets
+import threading
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
@@ -138,17 +139,22 @@ def _fill(streams: Streams, stream: str, law: str, block: int, out: Tensor) -> N
 
 
 def _generator(digest: hashlib._Hash, device: torch.device) -> torch.Generator:
-    generator = torch.Generator(device=device)
     if device.type != "cpu":
+        generator = torch.Generator(device=device)
         generator.manual_seed(int.from_bytes(digest.digest(8), "little", signed=True))  # type: ignore[call-arg]
         return generator
     # manual_seed keeps 32 bits of a CPU seed, so that streams would collide; the Mersenne
     # twister's state of 624 words is filled from the hash instead.
-    state = _blank().copy()
+    if not hasattr(_local, "generator"):
+        _local.generator, _local.state = torch.Generator(), _blank().copy()
     words = np.frombuffer(digest.digest(4 * _WORDS), dtype="<u4")  # type: ignore[call-arg]
-    state[24 : 24 + 8 * _WORDS] = words.astype("<u8").view(np.uint8)
-    generator.set_state(torch.from_numpy(state))
+    _local.state[24 : 24 + 8 * _WORDS].view("<u8")[:] = words
+    generator = _local.generator
+    generator.set_state(torch.from_numpy(_local.state))
     return generator
+
+
+_local = threading.local()
 
 
 @cache
