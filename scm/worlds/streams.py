@@ -149,9 +149,9 @@ def _generator(digest: hashlib._Hash, device: torch.device) -> torch.Generator:
         _local.generator, _local.state = torch.Generator(), _blank().copy()
     words = np.frombuffer(digest.digest(4 * _WORDS), dtype="<u4")  # type: ignore[call-arg]
     _local.state[24 : 24 + 8 * _WORDS].view("<u8")[:] = words
-    generator = _local.generator
-    generator.set_state(torch.from_numpy(_local.state))
-    return generator
+    own: torch.Generator = _local.generator
+    own.set_state(torch.from_numpy(_local.state))
+    return own
 
 
 _local = threading.local()
