@@ -25,7 +25,7 @@ from scm.mechanisms.noise import Noise
 
 __all__ = ["BLOCK", "Streams", "fresh_seed"]
 
-BLOCK = 65_536
+BLOCK = 131_072
 _WORDS = 624
 
 
