@@ -1,4 +1,4 @@
-"""The command line: `scm demo`, `scm check`. Everything heavy is imported where it is used."""
+"""The command line: `scm demo`, `scm check`, `scm reproduce`; heavy imports where they are used."""
 
 from __future__ import annotations
 
@@ -137,3 +137,51 @@ def check(
     rich.print(report)
     if not report:
         raise typer.Exit(1)
+
+
+@app.command()
+def reproduce(
+    name: Annotated[str | None, typer.Argument(help="Which one; --list shows them.")] = None,
+    listed: Annotated[
+        bool, typer.Option("--list", help="Show what can be reproduced, and stop.")
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Do a fraction of the work: a smoke test, not a result.")
+    ] = False,
+    seeds: Annotated[
+        int | None,
+        typer.Option(help="Number of seeds; by default the experiment's own.", min=1),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run; out/reproduce/NAME by default.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where tensors live: cpu, cuda.")] = "cpu",
+    option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="An experiment's own option. Repeatable."),
+    ] = None,
+) -> None:
+    """Run one experiment of a paper.
+
+    Prints a table of the paper's figures beside those found, and writes it into the folder with
+    the pictures and results.json. A run that was cut off goes on where it was.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch starts, as above
+    import rich
+    from rich.table import Table
+
+    from scm.reproductions import CATALOGUE, reproduce
+
+    if listed:
+        table = Table("name", "paper", "what it does", box=None)
+        for known in CATALOGUE:
+            keys = "".join(f"\n--option {key}=...: {what}" for key, what in known.options.items())
+            table.add_row(known.name, known.paper, known.about + keys)
+        rich.print(table)
+        return
+    if name is None:
+        raise ScmError("which experiment? scm reproduce NAME; scm reproduce --list shows them")
+    options = dict(pair.split("=", 1) for pair in option or [] if "=" in pair)
+    if len(options) != len(option or []):
+        raise ScmError(f"--option {option} was given; expected KEY=VALUE")
+    reproduce(name, out, seeds=seeds, quick=quick, device=device, options=options)

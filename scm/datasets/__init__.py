@@ -1,5 +1,42 @@
-"""Data sets: real images, read from disk or from a package."""
+"""Data sets: real images, and models that make images of known causes."""
 
+from scm.datasets.coloured import (
+    coloured_mnist,
+    confounded,
+    environments,
+    randomised,
+    unbiased,
+)
 from scm.datasets.digits import Digits, digits
+from scm.datasets.exemplars import Exemplars
+from scm.datasets.grating import (
+    bar_codes,
+    bar_images,
+    bars,
+    gratings,
+    has_column,
+    has_row,
+)
+from scm.datasets.imagenet import ImageSet, image_folder_set
+from scm.datasets.textures import Textures, textures
 
-__all__ = ["Digits", "digits"]
+__all__ = [
+    "Digits",
+    "Exemplars",
+    "ImageSet",
+    "Textures",
+    "bar_codes",
+    "bar_images",
+    "bars",
+    "coloured_mnist",
+    "confounded",
+    "digits",
+    "environments",
+    "gratings",
+    "has_column",
+    "has_row",
+    "image_folder_set",
+    "randomised",
+    "textures",
+    "unbiased",
+]

@@ -7,17 +7,21 @@ import math
 import os
 import zlib
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
-from scm.errors import ScmError
+from scm.errors import ScmError, nearest
 
-__all__ = ["Digits", "digits"]
+__all__ = ["Digits", "Part", "digits"]
+
+Part = Literal["train", "validation", "test"]
 
 _FILES = {
     "images": "train-images-idx3-ubyte",
@@ -33,11 +37,14 @@ class Digits:
     """Grey images of digits, `(n, 1, height, width)` in [0, 1], and their classes `(n,)`.
 
     Attributes:
-        name: "digits" or "mnist".
-        images: Images to train on.
+        name: "digits" or "mnist", or what you call your own.
+        images: Images to train on and to choose with.
         labels: Their classes, 0 to 9, int64.
         test_images: Images held out.
         test_labels: Their classes.
+
+    Raises:
+        ScmError: If shapes do not match, or pixels or classes are out of their range.
     """
 
     name: str
@@ -46,15 +53,87 @@ class Digits:
     test_images: Tensor
     test_labels: Tensor
 
+    def __post_init__(self) -> None:
+        _check(self.images, self.labels, "images", "labels")
+        _check(self.test_images, self.test_labels, "test_images", "test_labels")
+        if self.images.shape[1:] != self.test_images.shape[1:]:
+            raise ScmError(
+                f"images of {tuple(self.images.shape[1:])} and test images of "
+                f"{tuple(self.test_images.shape[1:])} were given; expected one shape"
+            )
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """Shape of one image."""
         _, channels, height, width = self.images.shape
         return channels, height, width
 
+    def part(self, name: Part) -> tuple[Tensor, Tensor]:
+        """Images and classes to train on, to choose with, or to test with, as views.
+
+        "validation" is the last sixth of the training images: of MNIST's, the last 10,000,
+        as in the CGN repository, which calls them its test set.
+
+        Raises:
+            ScmError: If there is no such part.
+
+        Example:
+            >>> [len(digits().part(name)[1]) for name in ("train", "validation", "test")]
+            [1081, 216, 500]
+        """
+        kept = len(self.images) - len(self.images) // 6
+        if name == "train":
+            return self.images[:kept], self.labels[:kept]
+        if name == "validation":
+            return self.images[kept:], self.labels[kept:]
+        if name == "test":
+            return self.test_images, self.test_labels
+        raise ScmError(f"digits have no part {name!r}; {nearest(name, get_args(Part))}")
+
+    def padded(self, size: int) -> Digits:
+        """The digits amid black, `(size, size)`, at their own scale.
+
+        Raises:
+            ScmError: If the digits are larger.
+        """
+        _, height, width = self.shape
+        if max(height, width) > size:
+            raise ScmError(
+                f"padded({size}) was asked of digits of {height}x{width}; pad to at least "
+                f"{max(height, width)}"
+            )
+        top, left = (size - height) // 2, (size - width) // 2
+        border = (left, size - width - left, top, size - height - top)
+        images, held_out = F.pad(self.images, border), F.pad(self.test_images, border)
+        return Digits(self.name, images, self.labels, held_out, self.test_labels)
+
     def __repr__(self) -> str:
         sizes = f"{len(self.images)} to train on, {len(self.test_images)} held out"
         return f"Digits({self.name}: {sizes}, {self.shape})"
+
+
+def _check(images: Tensor, labels: Tensor, of_images: str, of_labels: str) -> None:
+    if images.ndim != 4 or images.shape[1] != 1 or labels.shape != images.shape[:1]:
+        raise ScmError(
+            f"{of_images} of shape {tuple(images.shape)} and {of_labels} of shape "
+            f"{tuple(labels.shape)} were given; expected (n, 1, height, width) and (n,)"
+        )
+    if not images.is_floating_point() or labels.is_floating_point():
+        raise ScmError(
+            f"{of_images} are {images.dtype} and {of_labels} {labels.dtype}; expected floating "
+            "point pixels in [0, 1] (divide bytes by 255) and int64 classes"
+        )
+    if not len(images):
+        return
+    low, high = float(images.min()), float(images.max())
+    if not (low >= 0 and high <= 1):
+        raise ScmError(
+            f"{of_images} have pixels from {low:.3g} to {high:.3g}; expected [0, 1], black to white"
+        )
+    if int(labels.min()) < 0 or int(labels.max()) > 9:
+        raise ScmError(
+            f"{of_labels} lie between {int(labels.min())} and {int(labels.max())}; expected 0 to 9"
+        )
 
 
 def digits(
@@ -161,14 +240,27 @@ def _read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
 
 
 def _downloaded() -> Path:
+    """MNIST's four packed files in the user's cache.
+
+    A file whose MD5 is not torchvision's, such as one that was cut off, is downloaded again.
+    """
     from scm.vision import torchvision
 
+    known = torchvision("datasets").MNIST
+    download = torchvision("datasets.utils").download_url
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scm"
-    try:
-        torchvision("datasets").MNIST(str(cache), download=True)
-    except (OSError, RuntimeError) as error:
-        raise ScmError(
-            f"MNIST could not be downloaded ({error}); put its four .gz files into a folder "
-            "MNIST/raw and let the environment variable SCM_DATA name the folder above it"
-        ) from error
+    for filename, md5 in known.resources:
+        failures = []
+        for mirror in known.mirrors:
+            try:
+                download(f"{mirror}{filename}", cache / "MNIST" / "raw", filename, md5)
+                break
+            except (OSError, RuntimeError, HTTPException) as error:
+                failures.append(f"{mirror}: {error}")
+        else:
+            raise ScmError(
+                f"MNIST's {filename} could not be downloaded ({'; '.join(failures)}); put its four "
+                ".gz files into a folder MNIST/raw and let the environment variable SCM_DATA name "
+                "the folder above it"
+            )
     return cache

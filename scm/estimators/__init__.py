@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scm.estimators.adjustment import adjusted_means, adjustment_set
+from scm.estimators.binning import binned
 from scm.estimators.bounds import (
     ContradictionWarning,
     StrategyComparison,
@@ -24,16 +25,19 @@ from scm.estimators.image_density import log_densities, log_density
 from scm.estimators.learners import PositivityWarning
 from scm.estimators.mediation import natural_direct_effect, natural_indirect_effect
 from scm.estimators.partitions import Partition, causal_partition, observational_partition
+from scm.estimators.visual_causes import VisualCauses, visual_causes
 
 __all__ = [
     "ContradictionWarning",
     "Partition",
     "PositivityWarning",
     "StrategyComparison",
+    "VisualCauses",
     "WeakInstrumentWarning",
     "adjusted_means",
     "adjustment_set",
     "ate",
+    "binned",
     "cate",
     "causal_partition",
     "compare_strategies",
@@ -51,4 +55,5 @@ __all__ = [
     "probability_of_necessity_and_sufficiency",
     "probability_of_sufficiency",
     "sharp_bounds",
+    "visual_causes",
 ]

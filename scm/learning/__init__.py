@@ -1,5 +1,78 @@
 """Learning from observed and from interventional data."""
 
-from scm.learning.classifier import SmallCNN, accuracy, train_classifier
+from scm.learning.annotators import Annotators
+from scm.learning.augmentation import AutoAugment
+from scm.learning.causal_classes import LearnedCauses, learn_causes
+from scm.learning.classifier import train_classifier
+from scm.learning.evaluation import accuracy, predict, probabilities
+from scm.learning.experimenters import Answers, Ensemble, Simulator
+from scm.learning.explanations import features, grad_cam, mask_iou, tsne
+from scm.learning.gan import ConditionalGAN, GeneratedImages, train_gan
+from scm.learning.heads import HeadEnsemble
+from scm.learning.networks import ConvNet, Grey, SmallCNN, Standardise, torchvision_classifier
+from scm.learning.objectives import ERM, IRM, LNTL, GroupDRO, Jump, Mixup, Objective, Ramp, VREx
+from scm.learning.recipe import Recipe
+from scm.learning.robustness import (
+    background_gap,
+    coarse,
+    corruption_error,
+    group_accuracies,
+    shape_bias,
+    worst_group_accuracy,
+)
+from scm.learning.sources import Augmented, Batch, LabelledImages, Mixed, Source, Stream
+from scm.learning.stability import accuracies_across, stable_factor
+from scm.learning.training import Trained, train
 
-__all__ = ["SmallCNN", "accuracy", "train_classifier"]
+__all__ = [
+    "ERM",
+    "IRM",
+    "LNTL",
+    "Annotators",
+    "Answers",
+    "Augmented",
+    "AutoAugment",
+    "Batch",
+    "ConditionalGAN",
+    "ConvNet",
+    "Ensemble",
+    "GeneratedImages",
+    "Grey",
+    "GroupDRO",
+    "HeadEnsemble",
+    "Jump",
+    "LabelledImages",
+    "LearnedCauses",
+    "Mixed",
+    "Mixup",
+    "Objective",
+    "Ramp",
+    "Recipe",
+    "Simulator",
+    "SmallCNN",
+    "Source",
+    "Standardise",
+    "Stream",
+    "Trained",
+    "VREx",
+    "accuracies_across",
+    "accuracy",
+    "background_gap",
+    "coarse",
+    "corruption_error",
+    "features",
+    "grad_cam",
+    "group_accuracies",
+    "learn_causes",
+    "mask_iou",
+    "predict",
+    "probabilities",
+    "shape_bias",
+    "stable_factor",
+    "torchvision_classifier",
+    "train",
+    "train_classifier",
+    "train_gan",
+    "tsne",
+    "worst_group_accuracy",
+]

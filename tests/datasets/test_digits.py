@@ -1,7 +1,12 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +14,8 @@ import pytest
 import torch
 
 from scm import ScmError
-from scm.datasets import digits
+from scm.datasets import Digits, digits
+from scm.vision import torchvision
 
 FILES = {
     "train-images-idx3-ubyte": (6, 28, 28),
@@ -98,6 +104,92 @@ def test_corrupt_files_are_refused(folder: Path, content: bytes, message: str) -
     (folder / "MNIST" / "raw" / "train-images-idx3-ubyte.gz").write_bytes(content)
     with pytest.raises(ScmError, match=message):
         digits("mnist", folder)
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def mirror(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A mirror of this machine whose files torchvision knows by their MD5; the cache is empty."""
+    known = torchvision("datasets").MNIST
+    raw = folder / "MNIST" / "raw"
+    sums = [
+        (path.name, hashlib.md5(path.read_bytes()).hexdigest()) for path in sorted(raw.glob("*.gz"))
+    ]
+    monkeypatch.setattr(known, "resources", sums)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(raw)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(known, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("SCM_DATA", raising=False)
+    yield raw
+    server.shutdown()
+    server.server_close()
+
+
+def test_an_interrupted_download_is_not_taken_for_whole(mirror: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache" / "scm" / "MNIST" / "raw"
+    cache.mkdir(parents=True)
+    name = "train-images-idx3-ubyte.gz"
+    whole = (mirror / name).read_bytes()
+    (cache / name).write_bytes(whole[: len(whole) // 2])
+    # torchvision's own class takes an unpacked file for whole, whatever is in it.
+    (cache / name).with_suffix("").write_bytes(b"cut off while it was unpacked")
+    data = digits("mnist")
+    assert (cache / name).read_bytes() == whole
+    assert torch.equal(data.images, digits("mnist", mirror.parents[1]).images)
+
+
+def test_a_damaged_download_is_refused(mirror: Path) -> None:
+    path = mirror / "t10k-labels-idx1-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(ScmError, match=r"t10k-labels.*could not be downloaded.*SCM_DATA"):
+        digits("mnist")
+
+
+def test_parts_do_not_overlap() -> None:
+    data = digits()
+    parts = {name: data.part(name) for name in ("train", "validation", "test")}
+    assert [len(labels) for _, labels in parts.values()] == [1081, 216, 500]
+    assert torch.equal(torch.cat([parts["train"][0], parts["validation"][0]]), data.images)
+    with pytest.raises(ScmError, match="did you mean 'validation'"):
+        data.part("valid")  # type: ignore[arg-type]
+
+
+def test_padded_digits_keep_their_pixels() -> None:
+    data = digits().padded(11)
+    assert data.shape == (1, 11, 11)
+    assert torch.equal(data.test_images[:, :, 1:9, 1:9], digits().test_images)
+    assert data.images.sum() == digits().images.sum()
+    with pytest.raises(ScmError, match="pad to at least 8"):
+        digits().padded(7)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (
+            torch.full((2, 1, 8, 8), 255.0),
+            torch.tensor([0, 1]),
+            r"from 255 to 255; expected \[0, 1",
+        ),
+        (torch.full((2, 1, 8, 8), torch.nan), torch.tensor([0, 1]), "expected"),
+        (torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1]), "divide bytes by 255"),
+        (torch.zeros(2, 8, 8), torch.tensor([0, 1]), r"expected \(n, 1, height, width\)"),
+        (torch.zeros(2, 1, 8, 8), torch.tensor([0, 1, 2]), r"expected \(n, 1, height, width\)"),
+        (torch.zeros(2, 1, 8, 8), torch.tensor([0, 10]), "expected 0 to 9"),
+    ],
+    ids=["bytes", "nan", "dtype", "rank", "lengths", "classes"],
+)
+def test_own_digits_are_checked(images: torch.Tensor, labels: torch.Tensor, message: str) -> None:
+    good = torch.zeros(2, 1, 8, 8), torch.tensor([0, 1])
+    with pytest.raises(ScmError, match=message):
+        Digits("own", images, labels, *good)
+    with pytest.raises(ScmError, match=message):
+        Digits("own", *good, images, labels)
 
 
 def test_unknown_name() -> None:

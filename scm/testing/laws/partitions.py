@@ -13,10 +13,8 @@ partition that coarsens the observational one. The statement in the paper's text
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Hashable, Iterator
-from typing import Any
 
 from scm.estimators.partitions import Partition, causal_partition, observational_partition
 from scm.exact import Joint
@@ -94,13 +92,7 @@ class CompleteDescription(_VisualLaw):
 
     def _wrong(self, subject: Subject) -> str | None:
         observed, causal = _both(subject)
-        pairs = {
-            k: (causal.cell_of(k), observed.cell_of(k)) for cell in observed.cells for k in cell
-        }
-        described: dict[Any, list[Hashable]] = {}
-        for level, pair in pairs.items():
-            described.setdefault(pair, []).append(level)
-        return _insufficient(subject, list(described.values()))
+        return _insufficient(subject, causal.meet(observed))
 
 
 class SmallestDescription(_VisualLaw):
@@ -114,14 +106,13 @@ class SmallestDescription(_VisualLaw):
     source = "Chalupka, Perona and Eberhardt (2015), theorem 7.2"
 
     def _wrong(self, subject: Subject) -> str | None:
-        observed, _ = _both(subject)
-        image = subject.roles["image"]
-        chances = _chances(subject.joint, image)
-        best = _entropy(chances, [list(cell) for cell in observed.cells])
-        for blocks in _functions(list(subject.joint.levels[image])):
-            smaller = _entropy(chances, blocks) < best - TOLERANCE
-            if smaller and _insufficient(subject, blocks) is None:
-                return f"{Partition(tuple(map(tuple, blocks)))} tells as much of T, in fewer bits"
+        observed, causal = _both(subject)
+        chances = _chances(subject.joint, subject.roles["image"])
+        best = causal.meet(observed).entropy(chances)
+        for other in _functions(observed.levels):
+            smaller = other.entropy(chances) < best - TOLERANCE
+            if smaller and _insufficient(subject, other) is None:
+                return f"{other} tells as much of T, in fewer bits"
         return None
 
 
@@ -159,45 +150,36 @@ def _chances(joint: Joint, image: str) -> dict[Hashable, float]:
     return {k: float(joint.prob({image: k})) for k in joint.levels[image]}
 
 
-def _insufficient(subject: Subject, blocks: list[list[Hashable]]) -> str | None:
-    """Where P(T | X) differs from P(T | I), for X the number of the block that holds i."""
+def _insufficient(subject: Subject, description: Partition) -> str | None:
+    """Where P(T | X) differs from P(T | I), for X the number of the cell that holds i."""
     joint, image, target = subject.joint, subject.roles["image"], subject.roles["target"]
     chances = _chances(joint, image)
     for t in joint.levels[target]:
         rows = {i: float(joint.prob({target: t}, given={image: i})) for i in chances}
-        for block in blocks:
-            mass = sum(chances[i] for i in block)
-            mixed = sum(chances[i] * rows[i] for i in block) / mass
-            for i in block:
+        for cell in description.cells:
+            mass = sum(chances[i] for i in cell)
+            mixed = sum(chances[i] * rows[i] for i in cell) / mass
+            for i in cell:
                 if abs(rows[i] - mixed) > 10 * TOLERANCE:
                     return f"P({target}={t!r} | {image}={i!r}) is {rows[i]:.10g}, not {mixed:.10g}"
     return None
 
 
-def _entropy(chances: dict[Hashable, float], blocks: list[list[Hashable]]) -> float:
-    masses = (sum(chances[i] for i in block) for block in blocks)
-    return -sum(p * math.log(p) for p in masses if p > 0)
-
-
-def _functions(levels: list[Hashable]) -> Iterator[list[list[Hashable]]]:
+def _functions(levels: tuple[Hashable, ...]) -> Iterator[Partition]:
     """Partitions of the levels: all of few, a random sample of many."""
     if len(levels) <= _MOST:
-        yield from _partitions(levels)
+        yield from (Partition.by(dict(zip(levels, f, strict=True))) for f in _codes(len(levels)))
         return
     rng = random.Random("partitions")
     for _ in range(200):
-        blocks: dict[int, list[Hashable]] = {}
-        for level in levels:
-            blocks.setdefault(rng.randrange(len(levels)), []).append(level)
-        yield list(blocks.values())
+        yield Partition.by({level: rng.randrange(len(levels)) for level in levels})
 
 
-def _partitions(levels: list[Hashable]) -> Iterator[list[list[Hashable]]]:
-    if not levels:
-        yield []
+def _codes(n: int) -> Iterator[tuple[int, ...]]:
+    """Every partition of n levels once: each code is at most one above those before it."""
+    if not n:
+        yield ()
         return
-    first, rest = levels[0], levels[1:]
-    for blocks in _partitions(rest):
-        yield [[first], *blocks]
-        for k, block in enumerate(blocks):
-            yield [*blocks[:k], [first, *block], *blocks[k + 1 :]]
+    for before in _codes(n - 1):
+        for code in range(max(before, default=-1) + 2):
+            yield (*before, code)

@@ -1,0 +1,147 @@
+"""Many small minimisations in a box at once: L-BFGS, projected, with an L1 term."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+__all__ = ["minimise"]
+
+_SUFFICIENT = 1e-4
+_FIRST_MOVE = 0.25
+_SMALLEST_STEP = 1e-7
+_DROP_EVERY = 4
+
+
+def minimise(
+    function: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+    start: Tensor,
+    centre: Tensor,
+    l1: float = 0.0,
+    *,
+    evaluations: int = 60,
+    memory: int = 6,
+    tolerance: float = 1e-5,
+) -> Tensor:
+    """Minimise `f_q(x) + l1 sum |x - centre_q|` over x in [0, 1]^d, for every q at once.
+
+    Each row keeps its own step, curvature and line search; every evaluation serves all rows
+    that are still at work, and rows that have converged drop out. Variables at a bound, or at
+    the kink of their L1 term, are held there as long as the gradient says so.
+
+    Args:
+        function: Values `(m,)` and gradients `(m, d)` of the smooth part at points `(m, d)`,
+            for the rows `(m,)` of the problem that are asked for.
+        start: First points `(n, d)`.
+        centre: Where the L1 terms are zero, `(n, d)`.
+        l1: Weight of the L1 term.
+        evaluations: Largest number of evaluations.
+        memory: Number of curvature pairs.
+        tolerance: A row stops where two successive steps gain less than this.
+
+    Returns:
+        Points `(n, d)`, in no row worse than the first ones.
+
+    Source: Liu and Nocedal (1989); Bertsekas (1982) for the bounds; Andrew and Gao (2007),
+    OWL-QN, for the L1 term.
+
+    Example:
+        >>> middle = torch.tensor([[0.2, 0.9], [0.5, 1.7]])
+        >>> def square(x, rows):
+        ...     return (x - middle[rows]).square().sum(-1), 2 * (x - middle[rows])
+        >>> minimise(square, torch.zeros(2, 2), torch.zeros(2, 2), l1=0.2)
+        tensor([[0.1000, 0.8000],
+                [0.4000, 1.0000]])
+    """
+    found = start.clone()
+    rows = torch.arange(len(start), device=start.device)
+    x = start.clone()
+    smooth, g = function(x, rows)
+    f = smooth + l1 * (x - centre).abs().sum(-1)
+    moves = x.new_zeros(memory, *x.shape)
+    bends = torch.zeros_like(moves)
+    inverse = x.new_zeros(memory, len(x))  # 1 / (move . bend); 0 where there is no pair
+    step = torch.ones_like(f)
+    idle = torch.zeros_like(rows)
+    for k in range(evaluations - 1):
+        slope = _steepest(x, g, centre, l1)
+        d = -_two_loops(slope, moves, bends, inverse, k % memory)
+        d = torch.where(d * slope < 0, d, 0.0)
+        pairs = (inverse != 0).any(0)
+        rate = _FIRST_MOVE / d.abs().amax(-1).clamp(min=1e-30)
+        d = torch.where(pairs, 1.0, rate)[:, None] * d
+        trial = _projected(x + step[:, None] * d, x, slope, centre, l1)
+        moved = trial - x
+        smooth, g_trial = function(trial, rows)
+        f_trial = smooth + l1 * (trial - centre).abs().sum(-1)
+        expected = (slope * moved).sum(-1)
+        good = f_trial <= f + _SUFFICIENT * expected
+        good &= expected < 0
+
+        bend = g_trial - g
+        curvature = (moved * bend).sum(-1)
+        useful = good & (curvature > 1e-10 * bend.square().sum(-1)) & (curvature > 1e-20)
+        moves[k % memory], bends[k % memory] = moved, bend
+        inverse[k % memory] = torch.where(useful, 1 / curvature, 0.0)
+
+        excess = (f_trial - f - expected).clamp(min=1e-30)
+        shorter = step * (-expected / (2 * excess)).clamp(0.1, 0.5)
+        idle = torch.where(good, torch.where(f - f_trial < tolerance, idle + 1, 0), idle)
+        x = torch.where(good[:, None], trial, x)
+        g = torch.where(good[:, None], g_trial, g)
+        f = torch.where(good, f_trial, f)
+        step = torch.where(good, 1.0, shorter)
+        if k % _DROP_EVERY == _DROP_EVERY - 1:
+            stay = (idle < 2) & (step > _SMALLEST_STEP) & (expected < 0)
+            if not stay.all():
+                found[rows] = x
+                rows, x, g, f = rows[stay], x[stay], g[stay], f[stay]
+                step, idle, centre = step[stay], idle[stay], centre[stay]
+                moves, bends, inverse = moves[:, stay], bends[:, stay], inverse[:, stay]
+            if not len(rows):
+                return found
+    found[rows] = x
+    return found
+
+
+def _steepest(x: Tensor, g: Tensor, centre: Tensor, l1: float) -> Tensor:
+    """The gradient, 0 where a bound or the kink holds a variable."""
+    if l1:
+        away = torch.sign(x - centre)
+        kink = torch.sign(g) * (g.abs() - l1).clamp(min=0)
+        g = torch.where(away == 0, kink, g + l1 * away)
+    held = ((x <= 0) & (g > 0)) | ((x >= 1) & (g < 0))
+    return torch.where(held, 0.0, g)
+
+
+def _projected(trial: Tensor, x: Tensor, slope: Tensor, centre: Tensor, l1: float) -> Tensor:
+    trial = trial.clamp(0, 1)
+    if not l1:
+        return trial
+    away = torch.sign(x - centre)
+    side = torch.where(away == 0, -torch.sign(slope), away)
+    return torch.where(torch.sign(trial - centre) == side, trial, centre)
+
+
+def _two_loops(
+    slope: Tensor, moves: Tensor, bends: Tensor, inverse: Tensor, newest: int
+) -> Tensor:
+    """Inverse Hessian times gradient, by the two-loop recursion; slot `newest` is the oldest."""
+    memory = len(moves)
+    order = [(newest + k) % memory for k in range(memory)]  # from the oldest on
+    q = slope
+    weights = {}
+    for k in reversed(order):
+        weights[k] = inverse[k] * (moves[k] * q).sum(-1)
+        q = q - weights[k][:, None] * bends[k]
+    scale = torch.ones_like(inverse[0])
+    for k in order:
+        length = bends[k].square().sum(-1)
+        scale = torch.where(inverse[k] != 0, 1 / (inverse[k] * length).clamp(min=1e-30), scale)
+    q = scale[:, None] * q
+    for k in order:
+        again = inverse[k] * (bends[k] * q).sum(-1)
+        q = q + (weights[k] - again)[:, None] * moves[k]
+    return q

@@ -1,0 +1,125 @@
+"""The trained MNIST networks that the authors of the CGN published.
+
+A file `{colored,double_colored,wildlife}.pth` is a state dict of four parts: `label_emb`,
+one embedding for the three mechanisms, `f_shape`, `f_text1` and `f_text2`. The numbers in
+its keys count the layers; those without parameters are left out.
+
+Source: Sauer and Geiger (2021), published networks; MIT licence.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scm.errors import ScmError
+from scm.mechanisms.cgn import ConvShape, ConvTexture, Labelled
+from scm.mechanisms.types import Categorical
+
+__all__ = ["read_published"]
+
+_CLASSES = 10
+# Layer of the file -> where it stands in the mechanism.
+_SHAPE = {
+    "0": "linear",
+    "4": "layers.2.1",
+    "5": "layers.2.2",
+    "9": "layers.4.1",
+    "10": "layers.4.2",
+}
+_TEXTURE = {
+    "0": "linear",
+    "3": "layers.1.1",
+    "4": "layers.1.2",
+    "7": "layers.3.1",
+    "8": "layers.3.2",
+    "10": "layers.5.0",
+    "11": "layers.5.1",
+}
+# Statistics of the shape's instance norm, which it does not use: see `ConvShape`.
+_UNUSED = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def read_published(path: str | Path) -> tuple[ConvShape, ConvTexture, ConvTexture]:
+    """Shape, foreground and background mechanism of a published file.
+
+    Args:
+        path: One of `colored.pth`, `double_colored.pth`, `wildlife.pth`.
+
+    Raises:
+        ScmError: If there is no such file, it needs unpickling, or its keys or shapes are
+            not those of the published networks; each that differs is named.
+    """
+    state = _state(path)
+    shape = ConvShape()
+    front, back = ConvTexture(shuffle="crop"), ConvTexture(shuffle="crop")
+    found: dict[str, Tensor] = {}
+    wanted: dict[str, tuple[int, ...]] = {"label_emb.weight": (_CLASSES, _CLASSES)}
+    places: dict[str, list[tuple[Labelled, str]]] = {"label_emb.weight": []}
+    for prefix, mechanism, layers in (
+        ("f_shape", shape, _SHAPE),
+        ("f_text1", front, _TEXTURE),
+        ("f_text2", back, _TEXTURE),
+    ):
+        mechanism.bind("?", {"Y": Categorical(_CLASSES)})
+        own = mechanism.state_dict()
+        places["label_emb.weight"].append((mechanism, "embedding.weight"))
+        for number, name in layers.items():
+            for leaf in ("weight", "bias", *_UNUSED):
+                if f"{name}.{leaf}" in own:
+                    key = f"{prefix}.{number}.{leaf}"
+                    wanted[key] = tuple(own[f"{name}.{leaf}"].shape)
+                    places[key] = [(mechanism, f"{name}.{leaf}")]
+    _check(path, state, wanted)
+    found = {key: state[key] for key in wanted}
+    with torch.no_grad():
+        for key, targets in places.items():
+            for mechanism, name in targets:
+                mechanism.state_dict()[name].copy_(found[key])
+    for mechanism in (shape, front, back):
+        mechanism.node, mechanism.parents = "?", {}
+        mechanism.eval()
+    return shape, front, back
+
+
+def _state(path: str | Path) -> Mapping[str, Tensor]:
+    if not Path(path).is_file():
+        raise ScmError(
+            f"{path} is not a file; give the path of a published network, such as "
+            "$SCM_DATA/pretrained/cgn_mnist/colored.pth"
+        )
+    try:
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise ScmError(
+            f"{path} is cut off, or needs unpickling, which could run code ({error!s:.200}); "
+            "fetch it again, or save its state_dict() alone"
+        ) from error
+    if not isinstance(state, Mapping) or not all(isinstance(t, Tensor) for t in state.values()):
+        raise ScmError(
+            f"{path} holds a {type(state).__name__}; expected a state dict, from key to tensor"
+        )
+    return state
+
+
+def _check(path: str | Path, state: Mapping[str, Tensor], wanted: Mapping[str, Any]) -> None:
+    problems = []
+    for key, shape in wanted.items():
+        if key not in state:
+            problems.append(f"{key} is missing, expected {shape}")
+        elif tuple(state[key].shape) != shape:
+            problems.append(f"{key} is {tuple(state[key].shape)}, expected {shape}")
+    ignored = tuple(f"f_shape.{k}.{leaf}" for k in ("5", "10") for leaf in _UNUSED)
+    extra = [key for key in state if key not in wanted and key not in ignored]
+    problems += [f"{key} {tuple(state[key].shape)} is unknown" for key in extra]
+    if problems:
+        shown = "; ".join(problems[:8]) + ("; ..." if len(problems) > 8 else "")
+        raise ScmError(
+            f"{path} is none of the published MNIST CGNs, {len(problems)} of its tensors differ: "
+            f"{shown}. Give colored.pth, double_colored.pth or wildlife.pth"
+        )

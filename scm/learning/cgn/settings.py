@@ -1,0 +1,161 @@
+"""What a training run of a CGN does: one frozen record a variant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from scm.errors import ScmError, nearest
+from scm.learning.cgn.health import Limits
+from scm.learning.cgn.losses import Weights
+
+__all__ = ["SETTINGS", "Settings", "settings_of"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a CGN is made and trained.
+
+    Recipe "autoencoder": shape, textures and an encoder of their noise are trained as a
+    conditional autoencoder; where there is a canvas, an adversarial stage for the canvases
+    alone follows. Recipe "adversarial" is the paper's: convolutional mechanisms with
+    patch-shuffling, noise from the prior, one discriminator.
+
+    Attributes:
+        recipe: "autoencoder" or "adversarial".
+        textures: "colour" (one an image), "grid" or, for "adversarial", "conv".
+        size: Side of the images.
+        classes: Number of labels.
+        weights: Weight of each loss.
+        binary_from: Weight of the binary loss at first; it rises to `weights.binary`
+            between the shares `binary_ramp` of the steps.
+        binary_ramp: Those shares.
+        mass: Interval of the mask loss.
+        sigma: Standard deviation of the reconstruction.
+        centre: Strength of the shape's centre prior.
+        by_class: A first layer of the shape for each class.
+        peak: Divide masks by their maximum.
+        shape_latent: Width of u_M.
+        texture_latent: Width of u_F and u_B.
+        shape_width: Channels of the shape's first layer.
+        encoder_width: Channels of the encoder's first layer.
+        steps: Steps of the recipe.
+        batch: Images a step.
+        lr: Peak learning rate.
+        frozen: Steps at the start in which the shape is not changed.
+        divergence_ramp: Share of the steps over which the divergence is switched on.
+        canvas: Side of the canvases, 0 for none.
+        canvas_steps: Steps of the adversarial stage for the canvases.
+        canvas_batch: Images a step of it.
+        keep: Share of the past in the exponential moving average of the weights.
+        temperature: Sharpness of the masks of counterfactuals.
+        jitter: Standard deviation of what counterfactuals add to an abducted u_M.
+        limits: What a healthy mask is.
+        watch_from: Share of the steps from which the masks are watched.
+    """
+
+    recipe: Literal["autoencoder", "adversarial"] = "autoencoder"
+    textures: Literal["colour", "grid", "conv"] = "colour"
+    size: int = 32
+    classes: int = 10
+    weights: Weights = field(
+        default_factory=lambda: Weights(
+            reconstruction=1.0, divergence=1.0, binary=50.0, mask=500.0, edge=1000.0
+        )
+    )
+    binary_from: float = 1.0
+    binary_ramp: tuple[float, float] = (0.5, 0.7)
+    mass: tuple[float, float] = (0.05, 0.4)
+    sigma: float = 0.3
+    centre: float = 1.0
+    by_class: bool = False
+    peak: bool = False
+    shape_latent: int = 16
+    texture_latent: int = 4
+    shape_width: int = 96
+    encoder_width: int = 24
+    steps: int = 1500
+    batch: int = 128
+    lr: float = 2e-3
+    frozen: int = 120
+    divergence_ramp: float = 0.2
+    canvas: int = 0
+    canvas_steps: int = 0
+    canvas_batch: int = 64
+    keep: float = 0.99
+    temperature: float = 2.0
+    jitter: float = 0.3
+    limits: Limits = Limits()
+    watch_from: float = 0.3
+
+    def __post_init__(self) -> None:
+        expected = {"autoencoder": ("colour", "grid"), "adversarial": ("conv",)}
+        if self.textures not in expected.get(self.recipe, ()):
+            raise ScmError(
+                f"Settings(recipe={self.recipe!r}, textures={self.textures!r}) was given; expected "
+                "'autoencoder' with 'colour' or 'grid', or 'adversarial' with 'conv'"
+            )
+        for name in ("size", "classes", "steps", "batch", "canvas_batch"):
+            if getattr(self, name) < 1:
+                raise ScmError(f"Settings({name}={getattr(self, name)}); expected at least 1")
+
+
+_WILDLIFE = Weights(reconstruction=1.0, divergence=1.0, binary=50.0, mask=500.0, edge=2000.0)
+SETTINGS: dict[str, Settings] = {
+    "coloured": Settings(sigma=0.2, mass=(0.02, 0.4), peak=True, temperature=1.0),
+    "double": Settings(),
+    "wildlife": Settings(
+        textures="grid",
+        weights=_WILDLIFE,
+        centre=1.5,
+        by_class=True,
+        texture_latent=20,
+        canvas=64,
+        canvas_steps=800,
+        steps=2000,
+    ),
+}
+_PAPER = Settings(
+    recipe="adversarial",
+    textures="conv",
+    weights=Weights(adversarial=1.0, binary=0.3, edge=1.0),
+    binary_from=0.3,
+    shape_latent=32,
+    texture_latent=32,
+    batch=16,
+    lr=2e-4,
+    frozen=0,
+    steps=46_875,
+    temperature=1.0,
+)
+
+
+def settings_of(kind: str | Settings, recipe: str = "autoencoder", **changes: Any) -> Settings:
+    """Settings by name, with some of them changed.
+
+    Args:
+        kind: "coloured", "double" or "wildlife", or settings.
+        recipe: "autoencoder", or "adversarial" (the paper's: 15 epochs of 50,000 images).
+        **changes: Other values of its fields.
+
+    Raises:
+        ScmError: If the name or a field is unknown.
+
+    Example:
+        >>> settings_of("double", steps=10).steps
+        10
+    """
+    if isinstance(kind, str):
+        if kind not in SETTINGS:
+            raise ScmError(f"{kind!r} is no variant of a CGN; {nearest(kind, SETTINGS)}")
+        if recipe not in ("autoencoder", "adversarial"):
+            known = nearest(recipe, ("autoencoder", "adversarial"))
+            raise ScmError(f"{recipe!r} is no recipe of a CGN; {known}")
+        found = SETTINGS[kind] if recipe == "autoencoder" else _PAPER
+    else:
+        found = kind
+    unknown = [name for name in changes if name not in Settings.__dataclass_fields__]
+    if unknown:
+        known = nearest(unknown[0], Settings.__dataclass_fields__)
+        raise ScmError(f"a CGN has no setting {unknown[0]!r}; {known}")
+    return replace(found, **changes)

@@ -1,0 +1,262 @@
+"""The stages of training a CGN: what one step of each does."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
+
+from scm.learning.cgn import losses
+from scm.learning.cgn.model import CGN
+from scm.learning.cgn.settings import Settings
+from scm.mechanisms.cgn import GridTexture, Labelled, compose
+
+__all__ = ["Adversarial", "Autoencoding", "Canvases", "Discriminator", "Stage"]
+
+
+class Stage(ABC):
+    """A part of a training run, whose step t depends on what it holds and on t alone.
+
+    Attributes:
+        name: What the progress bar calls it.
+        steps: Number of steps.
+        batch: Images a step.
+        optimisers: Its optimisers, by name.
+        beside: Networks that are trained but are no part of the model.
+    """
+
+    name: str
+    steps: int
+    batch: int
+
+    def __init__(self, cgn: CGN, settings: Settings) -> None:
+        self.cgn, self.settings = cgn, settings
+        self.optimisers: dict[str, torch.optim.Optimizer] = {}
+        self.beside = nn.ModuleDict()
+
+    @abstractmethod
+    def step(self, t: int, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """Take step t on a batch, and return the masks that it made."""
+
+    def _mechanism(self, node: str) -> Labelled:
+        mechanism = self.cgn.mechanisms[node]
+        assert isinstance(mechanism, Labelled)
+        return mechanism
+
+    def _descend(self, name: str, loss: Tensor, lr: float) -> None:
+        optimiser = self.optimisers[name]
+        for group in optimiser.param_groups:
+            group["lr"] = lr * group.get("scale", 1.0)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+
+    def _of_masks(self, t: int, masks: Tensor) -> Tensor:
+        """The losses of the shape mechanism."""
+        own, weights = self.settings, self.settings.weights
+        low, high = own.binary_ramp
+        share = min(1.0, max(0.0, (t / self.steps - low) / (high - low)))
+        entropy = own.binary_from + share * (weights.binary - own.binary_from)
+        total = masks.new_zeros(())
+        if weights.binary:
+            total = total + entropy * losses.binary(masks)
+        if weights.mask:
+            total = total + weights.mask * losses.mask(masks, *own.mass)
+        if weights.edge:
+            total = total + weights.edge * losses.edge(masks)
+        return total
+
+    def _of_textures(self, images: Tensor, m: Tensor, f: Tensor, b: Tensor) -> Tensor:
+        weights = self.settings.weights
+        total = m.new_zeros(())
+        if weights.texture:
+            total = total + weights.texture * losses.texture(f, images, m)
+        if weights.background:
+            total = total + weights.background * losses.background(b, images, m)
+        return total
+
+
+class Autoencoding(Stage):
+    """Encoder and mechanisms together, as a conditional variational autoencoder.
+
+    It minimises `L_rec + KL(q(u | x, y) || N(0, I)) + L_shape + L_text + L_bg + L_edge`. The
+    shape stays as it is at first, a blob in the middle, until textures and backgrounds have
+    their colours: otherwise a class may settle for the inverted mask.
+    """
+
+    name = "autoencode"
+
+    def __init__(self, cgn: CGN, settings: Settings) -> None:
+        super().__init__(cgn, settings)
+        self.steps, self.batch = settings.steps, settings.batch
+        parameters = [p for p in cgn.parameters() if p.requires_grad]
+        self.optimisers["all"] = torch.optim.Adam(parameters, lr=settings.lr)
+
+    def step(self, t: int, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        own, encoder = self.settings, self.cgn.encoder
+        assert encoder is not None
+        shown = torch.cat([images.flatten(1), F.one_hot(labels, own.classes).to(images)], 1)
+        mean, log_scale = encoder.net(shown).chunk(2, -1)
+        draw = torch.randn(mean.shape, generator=generator).to(mean)
+        noise = encoder.split(mean + log_scale.exp() * draw)
+        m, f, b = (self._mechanism(v).generate(noise[v], labels) for v in ("M", "F", "B"))
+        ramp = min(1.0, (t + 1) / (own.divergence_ramp * self.steps + 1))
+        loss = (
+            own.weights.reconstruction
+            * losses.reconstruction(compose(m, f, b), images, own.sigma)
+            + own.weights.divergence * ramp * losses.divergence(mean, log_scale)
+            + self._of_masks(t, m)
+            + self._of_textures(images, m, f, b)
+        )
+        if t < own.frozen:
+            # Adam's moments start with the first gradient that it sees.
+            shape = {id(p) for p in self._mechanism("M").parameters()}
+            optimiser = self.optimisers["all"]
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            for p in optimiser.param_groups[0]["params"]:
+                if id(p) in shape:
+                    p.grad = None
+            optimiser.param_groups[0]["lr"] = one_cycle(t, self.steps, own.lr)
+            optimiser.step()
+        else:
+            self._descend("all", loss, one_cycle(t, self.steps, own.lr))
+        return m
+
+
+class Canvases(Stage):
+    """The canvases of both textures against a discriminator; all else stays as it is.
+
+    Images are `compose(M, F, B)` under the noise of a real image and its label, but for the
+    canvases' windows, which are random.
+
+    Source: Miyato and Koyama (2018), the projection discriminator; Miyato et al. (2018).
+    """
+
+    name = "canvases"
+
+    def __init__(self, cgn: CGN, settings: Settings) -> None:
+        super().__init__(cgn, settings)
+        self.steps, self.batch = settings.canvas_steps, settings.canvas_batch
+        canvases = [m.canvas for m in map(self._mechanism, "FB") if isinstance(m, GridTexture)]
+        critic = Discriminator(settings.size, settings.classes, spectral=True)
+        self.beside["critic"] = critic
+        adam, betas = torch.optim.Adam, (0.5, 0.99)
+        self.optimisers["canvas"] = adam(canvases, lr=4e-3, betas=betas)
+        self.optimisers["critic"] = adam(critic.parameters(), lr=1e-3, betas=betas)
+
+    def step(self, t: int, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        encoder, critic = self.cgn.encoder, self.beside["critic"]
+        assert encoder is not None
+        with torch.no_grad():
+            self.cgn.eval()
+            shown = torch.cat(
+                [images.flatten(1), F.one_hot(labels, self.settings.classes).to(images)], 1
+            )
+            mean, log_scale = encoder.net(shown).chunk(2, -1)
+            draw = torch.randn(mean.shape, generator=generator).to(mean)
+            noise = encoder.split(mean + log_scale.exp() * draw)
+            m = self._mechanism("M").generate(noise["M"], labels)
+        f, b = (self._mechanism(v).generate(noise[v], labels) for v in ("F", "B"))
+        fake = compose(m, f, b)
+        scores = critic(torch.cat([images, fake.detach()]), torch.cat([labels, labels]))
+        real, made = scores.chunk(2)
+        fade = 1 - t / self.steps
+        loss = losses.hinge(real, real=True) + losses.hinge(made, real=False)
+        self._descend("critic", loss, 1e-3 * min(1.0, 4 * fade))
+        self._descend("canvas", -critic(fake, labels).mean(), 4e-3 * min(1.0, 4 * fade))
+        return m
+
+
+class Adversarial(Stage):
+    """The paper's recipe: all mechanisms from prior noise, against one discriminator.
+
+    `L = L_adv + L_binary + L_mask + L_edge + L_text + L_bg`, least squares. The published
+    code adds a style loss of VGG16 to it; here `texture` and `background` may.
+
+    Source: Sauer and Geiger (2021), section 3.1 ("we could use an adversarial loss").
+    """
+
+    name = "adversarial"
+
+    def __init__(self, cgn: CGN, settings: Settings) -> None:
+        super().__init__(cgn, settings)
+        self.steps, self.batch = settings.steps, settings.batch
+        critic = Discriminator(settings.size, settings.classes, spectral=False)
+        self.beside["critic"] = critic
+        for name, module in (("made", cgn), ("critic", critic)):
+            parameters = [p for p in module.parameters() if p.requires_grad]
+            self.optimisers[name] = torch.optim.Adam(parameters, settings.lr, betas=(0.5, 0.999))
+
+    def step(self, t: int, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        critic, weights, lr = self.beside["critic"], self.settings.weights, self.settings.lr
+        parts = []
+        for node in ("M", "F", "B"):
+            mechanism = self._mechanism(node)
+            assert mechanism.noise is not None
+            draw = torch.randn(len(labels), mechanism.noise.width, generator=generator)
+            parts.append(mechanism.generate(draw.to(images), labels))
+        m, f, b = parts
+        fake = compose(m, f, b)
+        real, made = critic(images, labels), critic(fake.detach(), labels)
+        judged = losses.lsgan(real, real=True) + losses.lsgan(made, real=False)
+        self._descend("critic", judged, lr)
+        loss = self._of_masks(t, m) + self._of_textures(images, m, f, b)
+        loss = loss + weights.adversarial * losses.lsgan(critic(fake, labels), real=True)
+        self._descend("made", loss, lr)
+        return m
+
+
+class Discriminator(nn.Module):
+    """A projection discriminator, `D(x, y) = w . h(x) + e_y . h(x)`.
+
+    Args:
+        size: Side of the images, a multiple of 8.
+        classes: Number of labels.
+        spectral: Divide each weight by its largest singular value.
+        widths: Channels of the three convolutions.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        classes: int,
+        spectral: bool,
+        widths: tuple[int, int, int] = (32, 64, 96),
+    ) -> None:
+        super().__init__()
+
+        def wrap(layer: nn.Module) -> nn.Module:
+            return spectral_norm(layer) if spectral else layer
+
+        layers: list[nn.Module] = []
+        for inside, outside in zip((3, *widths[:-1]), widths, strict=True):
+            convolution = wrap(nn.Conv2d(inside, outside, 4, stride=2, padding=1))
+            layers += [convolution, nn.LeakyReLU(0.2)]
+        features = widths[-1]
+        self.layers = nn.Sequential(*layers)
+        self.score = wrap(nn.Linear(features, 1))
+        self.labels = wrap(nn.Embedding(classes, features))
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Scores `(n,)` of images `(n, 3, size, size)` with labels `(n,)`."""
+        hidden = self.layers(images).sum((2, 3))
+        scores: Tensor = self.score(hidden).squeeze(1) + (self.labels(labels) * hidden).sum(1)
+        return scores
+
+
+def one_cycle(t: int, total: int, peak: float) -> float:
+    """Learning rate of step t: up to the peak in 30% of the steps, then down, by cosines.
+
+    Source: Smith and Topin (2018), with the constants of torch's `OneCycleLR`.
+    """
+    up = 0.3 * total
+    if t < up:
+        low, share = peak / 25, t / up
+        return low + (peak - low) * (1 - math.cos(math.pi * share)) / 2
+    share = min(1.0, (t - up) / max(1.0, total - up))
+    return peak * (1 + math.cos(math.pi * share)) / 2

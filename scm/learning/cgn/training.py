@@ -1,0 +1,286 @@
+"""Training a CGN: the loop, its checkpoints, and what stops it early."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import secrets
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scm.errors import ScmError
+from scm.learning.cgn.health import MaskMonitor
+from scm.learning.cgn.model import CGN, image_encoder
+from scm.learning.cgn.settings import Settings, settings_of
+from scm.learning.cgn.stages import Adversarial, Autoencoding, Canvases, Stage
+from scm.mechanisms.cgn import ColourTexture, ConvShape, ConvTexture, GridTexture, Labelled, Shape
+from scm.mechanisms.seeding import seeded
+from scm.progress import progress_bar
+
+__all__ = ["train_cgn", "untrained"]
+
+_FORMAT = "scm-cgn-training 1"
+
+
+def train_cgn(
+    images: Tensor,
+    labels: Tensor,
+    settings: str | Settings = "coloured",
+    *,
+    recipe: str = "autoencoder",
+    seed: int = 0,
+    checkpoint: str | Path | None = None,
+    every: int = 100,
+    progress: bool = True,
+    **changes: Any,
+) -> CGN:
+    """Train a CGN on confounded images and their labels.
+
+    With a checkpoint, a run that was killed goes on from its last one when it is called
+    again alike, and ends with the weights of an undisturbed run, bit for bit: the draws of
+    step t come from a generator of that step's own. A finished run is read from it at once.
+
+    Args:
+        images: Images `(n, 3, size, size)` with pixels in [0, 1].
+        labels: Classes `(n,)`, int64.
+        settings: "coloured", "double" or "wildlife", or `Settings`.
+        recipe: "autoencoder" or "adversarial" (the paper's), where a name is given.
+        seed: Seed of weights, batches and noise.
+        checkpoint: File that the state is kept in; None for none.
+        every: Steps between checkpoints.
+        progress: Show a progress bar, on a terminal or in a notebook.
+        **changes: Settings that differ.
+
+    Returns:
+        The CGN with averaged weights, in evaluation mode.
+
+    Raises:
+        ScmError: If images, labels or settings do not fit, the checkpoint is of another run,
+            or the loss stops being finite.
+        CollapsedMaskError: If the masks of a class collapse, with what was measured.
+
+    Source: Sauer and Geiger (2021), section 3 and appendix C; the recipe "autoencoder" is
+    this library's.
+    """
+    own = settings_of(settings, recipe, **changes)
+    _check(images, labels, own)
+    run = _Run(images, labels, own, seed, None if checkpoint is None else Path(checkpoint), every)
+    return run.train(progress)
+
+
+def untrained(settings: Settings, seed: int = 0) -> CGN:
+    """The CGN of some settings with random weights.
+
+    Example:
+        >>> untrained(settings_of("double")).encoder.nodes
+        ('M', 'F', 'B')
+    """
+    own, size = settings, settings.size
+    shape: Labelled
+    textures: list[Labelled]
+    if own.recipe == "adversarial":
+        shape = ConvShape(size, own.shape_latent, seed=seed)
+        textures = [ConvTexture(size, own.texture_latent, seed=seed + k) for k in (1, 2)]
+        return CGN(shape, *textures, classes=own.classes)
+    shape = Shape(
+        size,
+        own.shape_latent,
+        own.shape_width,
+        own.centre,
+        by_class=own.by_class,
+        peak=own.peak,
+        seed=seed,
+    )
+    if own.textures == "colour":
+        textures = [ColourTexture(size, own.texture_latent, seed=seed + k) for k in (1, 2)]
+    else:
+        textures = [
+            GridTexture(size, own.texture_latent, canvas=own.canvas, seed=seed + k) for k in (1, 2)
+        ]
+    with seeded(seed + 3):
+        encoder = image_encoder(
+            shape, *textures, classes=own.classes, channels=own.encoder_width
+        )
+    return CGN(shape, *textures, encoder=encoder, classes=own.classes)
+
+
+class _Run:
+    """One training run: model, average, stage and step, as the checkpoint holds them."""
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        settings: Settings,
+        seed: int,
+        path: Path | None,
+        every: int,
+    ) -> None:
+        self.images, self.labels, self.settings = images, labels, settings
+        self.seed, self.path, self.every = seed, path, every
+        self.cgn = untrained(settings, seed).to(images)
+        self.average = {k: v.detach().clone() for k, v in self.cgn.state_dict().items()}
+        self.monitor = MaskMonitor(settings.classes)
+        digest = hashlib.sha256(labels.cpu().numpy().tobytes())
+        digest.update(images[:: max(1, len(images) // 256)].cpu().numpy().tobytes())
+        self.identity = {
+            "format": _FORMAT,
+            "settings": json.dumps(asdict(settings)),
+            "seed": seed,
+            "data": digest.hexdigest(),
+        }
+
+    def train(self, progress: bool) -> CGN:
+        stages: list[type[Stage]] = [Autoencoding]
+        if self.settings.recipe == "adversarial":
+            stages = [Adversarial]
+        elif self.settings.canvas and self.settings.canvas_steps:
+            stages.append(Canvases)
+        state = self._read()
+        with seeded(self.seed):  # initial weights of discriminators
+            for number, kind in enumerate(stages):
+                if state is not None and state["stage"] > number:
+                    continue
+                self._stage(number, kind(self.cgn, self.settings), state, progress)
+                state = None
+        if state is not None and state["stage"] == len(stages):
+            self._take(state)
+        else:
+            self._write(len(stages), 0, None)
+        self.cgn.load_state_dict(self.average)
+        return self.cgn.eval()
+
+    def _stage(self, number: int, stage: Stage, state: Any, progress: bool) -> None:
+        start = 0
+        stage.beside.to(self.images)
+        if state is not None:
+            self._take(state)
+            stage.beside.load_state_dict(state["beside"])
+            for name, optimiser in stage.optimisers.items():
+                optimiser.load_state_dict(state["optimisers"][name])
+            start = state["step"]
+        elif number:
+            self.cgn.load_state_dict(self.average)
+        self.cgn.train()
+        stage.beside.train()
+        bar = progress_bar(f"CGN: {stage.name}", stage.steps - start, "steps", progress)
+        with bar as advance, torch.enable_grad():
+            for t in range(start, stage.steps):
+                generator = self._generator(stage.name, t)
+                rows = torch.randint(len(self.labels), (stage.batch,), generator=generator)
+                rows = rows.to(self.images.device)
+                labels = self.labels[rows]
+                masks = stage.step(t, self.images[rows], labels, generator)
+                self._follow()
+                self._watch(stage, t, masks, labels)
+                if (t + 1) % self.every == 0 and t + 1 < stage.steps:
+                    self._write(number, t + 1, stage)
+                advance()
+
+    def _generator(self, stage: str, t: int) -> torch.Generator:
+        name = f"{self.seed}\0{stage}\0{t}".encode()
+        seed = int.from_bytes(hashlib.sha256(name).digest()[:8], "little") % 2**63
+        return torch.Generator().manual_seed(seed)
+
+    def _follow(self) -> None:
+        """Move the average towards the weights."""
+        with torch.no_grad():
+            for key, value in self.cgn.state_dict().items():
+                if value.is_floating_point():
+                    self.average[key].lerp_(value, 1 - self.settings.keep)
+                else:
+                    self.average[key].copy_(value)
+
+    def _watch(self, stage: Stage, t: int, masks: Tensor, labels: Tensor) -> None:
+        self.monitor.add(masks, labels)
+        if (t + 1) % 50 and t + 1 < stage.steps:
+            return
+        if not torch.isfinite(masks).all():
+            raise ScmError(
+                f"the masks of the CGN stopped being finite at step {t} of {stage.name}; lower "
+                f"lr={self.settings.lr:g}"
+            )
+        if t >= self.settings.watch_from * stage.steps:
+            when = f" by step {t + 1} of {stage.name}"
+            self.monitor.health().check(self.settings.limits, when)
+
+    def _write(self, number: int, step: int, stage: Stage | None) -> None:
+        if self.path is None:
+            return
+        state = {
+            **self.identity,
+            "stage": number,
+            "step": step,
+            "model": self.cgn.state_dict(),
+            "average": self.average,
+            "monitor": self.monitor.totals,
+            "beside": {} if stage is None else stage.beside.state_dict(),
+            "optimisers": {}
+            if stage is None
+            else {name: o.state_dict() for name, o in stage.optimisers.items()},
+        }
+        beside = self.path.with_name(f".{secrets.token_hex(8)}.tmp")
+        try:
+            torch.save(state, beside)
+            os.replace(beside, self.path)
+        except (OSError, RuntimeError) as error:
+            raise ScmError(
+                f"the checkpoint could not be written to {self.path} ({error}); the one before is "
+                "untouched. Choose a folder that exists, may be written, and has room"
+            ) from error
+        finally:
+            with suppress(OSError):
+                beside.unlink()
+
+    def _read(self) -> Any:
+        if self.path is None or not self.path.exists():
+            return None
+        try:
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+            raise ScmError(
+                f"the checkpoint {self.path} cannot be read ({error!s:.200}); delete it to start "
+                "again"
+            ) from error
+        for key, value in self.identity.items():
+            if not isinstance(state, dict) or state.get(key) != value:
+                given = state.get(key) if isinstance(state, dict) else type(state).__name__
+                raise ScmError(
+                    f"the checkpoint {self.path} is of another run: its {key} is {given!s:.300}, "
+                    f"this run's {value!s:.300}; give another path, or delete it"
+                )
+        return state
+
+    def _take(self, state: Any) -> None:
+        self.cgn.load_state_dict(state["model"])
+        with torch.no_grad():
+            for key, value in state["average"].items():
+                self.average[key].copy_(value)
+        self.monitor.totals = state["monitor"]
+
+
+def _check(images: Tensor, labels: Tensor, settings: Settings) -> None:
+    expected = (3, settings.size, settings.size)
+    if images.ndim != 4 or tuple(images.shape[1:]) != expected or labels.shape != images.shape[:1]:
+        raise ScmError(
+            f"images of shape {tuple(images.shape)} and labels of shape {tuple(labels.shape)} were "
+            f"given; expected (n, {', '.join(map(str, expected))}) and (n,): another size is "
+            "Settings(size=...)"
+        )
+    if not len(labels):
+        raise ScmError("no images were given; expected at least one of each class")
+    if labels.is_floating_point() or int(labels.min()) < 0 or int(labels.max()) >= settings.classes:
+        raise ScmError(
+            f"labels are {labels.dtype} from {labels.min()} to {labels.max()}; expected int64 "
+            f"classes 0 to {settings.classes - 1}"
+        )
+    low, high = float(images.min()), float(images.max())
+    if not (low >= -1e-3 and high <= 1 + 1e-3):
+        raise ScmError(f"pixels from {low:.3g} to {high:.3g} were given; rescale them to [0, 1]")

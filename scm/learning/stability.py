@@ -1,0 +1,115 @@
+"""Which factor is the cause: the one whose classifier is equally accurate in all environments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from scm.errors import ScmError
+from scm.estimate import Estimate
+from scm.learning.evaluation import accuracy
+
+__all__ = ["StableFactor", "accuracies_across", "stable_factor"]
+
+
+@dataclass(frozen=True)
+class StableFactor:
+    """Which factor's accuracy is stable, and why.
+
+    Attributes:
+        factor: The one stable factor, or None where none or several are.
+        p_values: For each factor, the p-value of equal accuracies.
+        level: Level of each test.
+    """
+
+    factor: str | None
+    p_values: dict[str, float]
+    level: float
+
+    @property
+    def stable(self) -> tuple[str, ...]:
+        """The factors whose accuracies may be equal."""
+        return tuple(name for name, p in self.p_values.items() if p >= self.level)
+
+    def __str__(self) -> str:
+        tests = ", ".join(f"{name} p = {p:.3g}" for name, p in self.p_values.items())
+        if self.factor is not None:
+            return f"{self.factor} is stable, the others are not ({tests})"
+        if not self.stable:
+            return f"no factor is stable ({tests}): the cause may be none of them"
+        return f"{', '.join(self.stable)} may all be stable ({tests}): give more images"
+
+
+def accuracies_across(
+    classifiers: Mapping[str, nn.Module], environments: Sequence[tuple[Tensor, Tensor]]
+) -> dict[str, list[Estimate]]:
+    """Accuracy of the classifier of each factor in each environment.
+
+    Args:
+        classifiers: For each factor, the classifier that was trained to be invariant to all
+            others (on counterfactual images, with that factor's label).
+        environments: Images and labels of each; images that are not shared between them make
+            the test of `stable_factor` exact.
+    """
+    return {
+        name: [accuracy(classifier, images, labels) for images, labels in environments]
+        for name, classifier in classifiers.items()
+    }
+
+
+def stable_factor(
+    accuracies: Mapping[str, Sequence[Estimate]], level: float = 0.05
+) -> StableFactor:
+    """Find the factor whose accuracy is the same in all environments: the causal one.
+
+    For each factor the chi-square test of equal proportions,
+    `sum_e n_e (a_e - a)^2 / (a (1 - a))` with `a` the pooled accuracy and E - 1 degrees of freedom.
+    A factor is named if it alone is not rejected. Naming a wrong factor requires that the causal
+    one was rejected, so that it happens with probability at most ``level`` (asymptotically, if
+    exactly one factor is causal and its classifier invariant); where environments hold few
+    images or differ little, the answer is rather None.
+
+    Args:
+        accuracies: For each factor, its classifier's accuracy in each environment, as shares of
+            independent images (`accuracy` of one classifier).
+        level: Probability of rejecting equal accuracies that are equal.
+
+    Raises:
+        ScmError: If there are fewer than two environments or factors, or numbers of them differ.
+
+    Source: CGN, appendix H, Table 5, which compares by eye.
+
+    Example:
+        >>> share = lambda *hits: [Estimate.proportion(h, 10_000) for h in hits]
+        >>> print(stable_factor({"shape": share(8505, 8508), "colour": share(5872, 6269)}))
+        shape is stable, the others are not (shape p = 0.953, colour p = 9.05e-09)
+    """
+    from scipy.stats import chi2
+
+    lengths = {name: len(found) for name, found in accuracies.items()}
+    if len(lengths) < 2 or len(set(lengths.values())) != 1 or min(lengths.values()) < 2:
+        raise ScmError(
+            f"accuracies of {lengths} environments were given; expected two factors or more, each "
+            "in the same two environments or more"
+        )
+    if not 0 < level < 1:
+        raise ScmError(f"level={level!r} was given; expected 0 < level < 1, such as 0.05")
+    p_values = {
+        name: float(chi2.sf(_homogeneity(name, found), len(found) - 1))
+        for name, found in accuracies.items()
+    }
+    stable = [name for name, p in p_values.items() if p >= level]
+    return StableFactor(stable[0] if len(stable) == 1 else None, p_values, level)
+
+
+def _homogeneity(name: str, found: Sequence[Estimate]) -> float:
+    sizes = [estimate.n for estimate in found if estimate.n is not None]
+    if len(sizes) != len(found) or any(not 0 <= e.value <= 1 for e in found):
+        raise ScmError(f"accuracies of {name!r} are {found}; expected shares of n images each")
+    pooled = sum(e.value * n for e, n in zip(found, sizes, strict=True)) / sum(sizes)
+    if pooled in (0.0, 1.0):
+        return 0.0
+    squares = sum(n * (e.value - pooled) ** 2 for e, n in zip(found, sizes, strict=True))
+    return squares / (pooled * (1 - pooled))

@@ -1,0 +1,125 @@
+"""What can be reproduced, and how it is run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+
+from rich.console import Console
+
+from scm.errors import ScmError, nearest
+from scm.reproductions.report import write_report
+from scm.reproductions.study import Study
+
+__all__ = ["CATALOGUE", "Reproduction", "reproduce"]
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """One experiment of a paper.
+
+    Attributes:
+        name: What it is called on the command line.
+        paper: Which paper, and where in it.
+        about: What it does, in one line.
+        seeds: How many seeds a full run has; a quick one has one.
+        options: What else can be set, and what it is, by name.
+        module: Import path of the module with its `run(study)`; `scm.reproductions.NAME`, with
+            underscores, by default.
+    """
+
+    name: str
+    paper: str
+    about: str
+    seeds: int = 3
+    options: Mapping[str, str] = field(default_factory=dict)
+    module: str = ""
+
+    @property
+    def path(self) -> str:
+        """Import path of its module."""
+        return self.module or f"scm.reproductions.{self.name.replace('-', '_')}"
+
+
+CATALOGUE = [
+    Reproduction(
+        "vcfl-grating",
+        "Chalupka, Perona and Eberhardt 2015, section 4.1",
+        "the visual cause of a behaviour, learned in few experiments, and its manipulator",
+        seeds=5,
+    ),
+    Reproduction(
+        "vcfl-mnist",
+        "Chalupka, Perona and Eberhardt 2015, section 4.2 and supplement E",
+        "ten manipulators that turn digits into others, in rounds of questions to annotators",
+        seeds=1,
+        options={
+            "data": "mnist, or digits (scikit-learn's, smaller); MNIST by default where there is "
+            "SCM_DATA and the run is not quick",
+            "answers": "CSV file of people's answers, in place of the networks that stand for them",
+        },
+    ),
+]
+
+
+def reproduce(
+    name: str,
+    out: str | Path | None = None,
+    *,
+    seeds: int | None = None,
+    quick: bool = False,
+    device: str = "cpu",
+    options: Mapping[str, str] | None = None,
+    progress: bool = True,
+    console: Console | None = None,
+) -> Study:
+    """Run one experiment of a paper, or go on with a run that was cut off.
+
+    Args:
+        name: Its name in `CATALOGUE`.
+        out: Folder for the table, the results and the pictures; `out/reproduce/NAME` by default,
+            `out/reproduce/NAME-quick` for a quick run.
+        seeds: Number of seeds, 0, 1, ...; by default the experiment's own, or one where quick.
+        quick: Do a fraction of the work: a smoke test, not a result.
+        device: Where tensors live.
+        options: The experiment's own options.
+        progress: Show progress bars, on a terminal or in a notebook.
+        console: Where to print; standard output by default.
+
+    Returns:
+        The finished study, with its rows.
+
+    Raises:
+        ScmError: If there is no such experiment or option, `seeds` is not positive, the folder
+            cannot be written, or something that the experiment needs is missing.
+    """
+    known = {r.name: r for r in CATALOGUE}
+    if name not in known:
+        raise ScmError(f"there is no reproduction {name!r}; {nearest(name, known)}")
+    chosen, options = known[name], dict(options or {})
+    for option in options:
+        if option not in chosen.options:
+            raise ScmError(f"{name} has no option {option!r}; {nearest(option, chosen.options)}")
+    if seeds is not None and seeds < 1:
+        raise ScmError(f"seeds={seeds} was given; expected at least one")
+    count = seeds or (1 if quick else chosen.seeds)
+    command = ["scm", "reproduce", name, *(["--quick"] if quick else []), "--seeds", str(count)]
+    for option, value in options.items():
+        command += ["--option", f"{option}={value}"]
+    study = Study(
+        name,
+        Path(out or Path("out", "reproduce", f"{name}-quick" if quick else name)),
+        seeds=range(count),
+        quick=quick,
+        device=device,
+        options=options,
+        progress=progress,
+        console=console,
+        command=shlex.join(command),
+    )
+    import_module(chosen.path).run(study)
+    write_report(study, f"{chosen.about} ({chosen.paper})")
+    return study
