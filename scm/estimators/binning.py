@@ -86,11 +86,6 @@ def _distribution_function(
     graph = model.graph
     graph.require(target)
     mechanism = model.mechanisms[target]
-    if graph.children(target):
-        raise GraphError(
-            f"{target!r} has effects or macro-variables, {list(graph.children(target))}, made for "
-            "its numbers and not for bins; leave them out of the model first"
-        )
     parents = mechanism.parents
     sizes = tuple(kind.size for kind in parents.values() if isinstance(kind, Categorical))
     if mechanism.type != Real(()) or len(sizes) < len(parents):
@@ -99,7 +94,12 @@ def _distribution_function(
             f"{ {p: str(kind) for p, kind in parents.items()} }; expected a scalar Real node whose "
             "parents are all Categorical"
         )
-    grid = torch.tensor(list(itertools.product(*map(range, sizes)))).reshape(-1, len(sizes))
+    if graph.children(target):
+        raise GraphError(
+            f"{target!r} has effects or macro-variables, {list(graph.children(target))}, made for "
+            "its numbers and not for bins; leave them out of the model first"
+        )
+    grid = torch.tensor(list(itertools.product(*map(range, sizes))), dtype=torch.int64)
     rows = {p: grid[:, i] for i, p in enumerate(parents)}
 
     def cdf(value: float) -> Array:

@@ -57,34 +57,30 @@ def responses(causes: VisualCauses) -> Array | None:
     :math:`\sum_{pa} P(T \mid man(i), pa) P(pa \mid c, s)`.
 
     Returns:
-        `(cells, classes, levels of T)`, or None where it differs between the images i of a
-        class, or from :math:`P(T \mid c, s)` in the cell's own class.
+        `(cells, classes, levels of T)`, or None where :math:`P(T \mid man(i), pa)` differs
+        between the images i of a class.
     """
     joint, image, target = causes.joint, causes.image, causes.target
     parents = joint.graph.parents(image)
     n, levels = len(joint.levels[image]), len(joint.levels[target])
     after: Array = np.asarray(joint.table(target, *parents, do=image).values).reshape(n, levels, -1)
-    seen: Array = np.asarray(joint.table(*parents, image).values).reshape(-1, n)
-    there = seen.sum(-1) > 0
-    after, seen = after[..., there] / seen[there].sum(-1), seen[there]
+    seen: Array = np.asarray(joint.table(image, *parents).values).reshape(n, -1)
+    there = seen.sum(0) > 0
+    seen, after = seen[:, there], after[..., there] / seen.sum(0)[there]
     cell, label = _codes(causes)
-    both = _with_target(causes)
-    found = []
-    for k, (c, _) in enumerate(causes.pairs):
-        response = after @ (seen[:, cell == k].sum(-1) / both[k].sum())
-        means = class_means(response, label)
-        means[c] = both[k] / both[k].sum()
-        if np.abs(response - means[label]).max() > causes.tolerance:
-            return None
-        found.append(means)
-    return np.array(found)
+    means = class_means(after, label)
+    if np.abs(after - means[label]).max() > causes.tolerance:
+        return None
+    within = class_means(seen, cell)
+    found: Array = np.einsum("ctz,kz->kct", means, within / within.sum(-1, keepdims=True))
+    return found
 
 
 def class_means(rows: Array, label: Codes) -> Array:
-    """Mean of the rows `(n, k)` of each label, `(labels, k)`."""
-    sums = np.zeros((label.max() + 1, rows.shape[-1]))
+    """Mean of the rows `(n, ...)` of each label, `(labels, ...)`."""
+    sums = np.zeros((label.max() + 1, *rows.shape[1:]))
     np.add.at(sums, label, rows)
-    return sums / np.bincount(label)[:, None]
+    return sums / np.bincount(label).reshape(-1, *[1] * (rows.ndim - 1))
 
 
 def _codes(causes: VisualCauses) -> tuple[Codes, Codes]:

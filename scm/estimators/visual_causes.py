@@ -165,12 +165,12 @@ class VisualCauses:
 
     @property
     def acts_through_cause(self) -> bool:
-        r"""Whether units respond to an image through its C alone, in every cell (c, s).
+        r"""Whether :math:`P(T \mid man(i), pa)` is the same for all images i of a causal class.
 
-        :math:`P(T_{man(i)} \mid c, s)` is then the same for all images i of a class, and the
-        class of a unit's own image has no effect beyond that image's; so do(C = c) by *any*
-        writer has the effect :math:`P(T \mid man(i))` of the images of class c. Equal
-        :math:`P(T \mid man(i))` within a class says so of all units together only.
+        Here pa is any state of the causes of I. Then do(C = c) by any writer has the effect
+        :math:`P(T \mid man(i))` of the images of class c. That all images of a class have one
+        effect on the whole population, which defines it, does not imply this: another image
+        of the class may do better for some units, and worse for others.
         """
         return responses(self) is not None
 
@@ -185,7 +185,7 @@ class VisualCauses:
             P(T \mid C = c', U = (c, s)) = P(T_{man(i)} \mid c, s), \; i \in c'
 
         where units respond through C alone (`acts_through_cause`). Otherwise the right-hand
-        side depends on the image, data do not say which is meant, and all units with
+        side depends on which image i of the class is meant, and all units with
         :math:`C \ne c'` are given the one response that the effect leaves them,
         :math:`(P(T \mid man(i)) - P(T, c')) / (1 - P(c'))`.
 

@@ -125,9 +125,7 @@ def _projected(trial: Tensor, x: Tensor, slope: Tensor, centre: Tensor, l1: floa
     return torch.where(torch.sign(trial - centre) == side, trial, centre)
 
 
-def _two_loops(
-    slope: Tensor, moves: Tensor, bends: Tensor, inverse: Tensor, newest: int
-) -> Tensor:
+def _two_loops(slope: Tensor, moves: Tensor, bends: Tensor, inverse: Tensor, newest: int) -> Tensor:
     """Inverse Hessian times gradient, by the two-loop recursion; slot `newest` is the oldest."""
     memory = len(moves)
     order = [(newest + k) % memory for k in range(memory)]  # from the oldest on

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from scm.interventions.lbfgs import minimise
@@ -167,7 +167,7 @@ def nearest_images(
     with torch.no_grad():
         parts = zip(images.split(_MOST_AT_ONCE), targets.split(_MOST_AT_ONCE), strict=True)
         found = [_nearest(objective, i, t, values, leave, evaluations) for i, t in parts]
-    return _joined(found) if len(found) > 1 else found[0]
+    return _each(lambda *columns: torch.cat(columns), *found)
 
 
 def _nearest(
@@ -290,20 +290,25 @@ def _rank(found: Manipulated) -> Tensor:
 
 
 def _rows(found: Manipulated, rows: Tensor) -> Manipulated:
-    parts = (getattr(found, f.name) for f in fields(found))
-    return Manipulated(*(None if p is None else p[rows] for p in parts))
+    return _each(lambda column: column[rows], found)
 
 
 def _put(into: Manipulated, rows: Tensor, found: Manipulated) -> Manipulated:
-    for f in fields(into):
-        old, new = getattr(into, f.name), getattr(found, f.name)
-        if old is not None:
-            old = old.clone()
-            old[rows] = new
-        into = replace(into, **{f.name: old})
-    return into
+    def put(old: Tensor, new: Tensor) -> Tensor:
+        old = old.clone()
+        old[rows] = new
+        return old
+
+    return _each(put, into, found)
 
 
-def _joined(parts: Sequence[Manipulated]) -> Manipulated:
-    columns = ([getattr(p, f.name) for p in parts] for f in fields(Manipulated))
-    return Manipulated(*(None if c[0] is None else torch.cat(c) for c in columns))
+def _each(function: Callable[..., Tensor], *parts: Manipulated) -> Manipulated:
+    """A function of the columns of several results that are alike."""
+    kept = [p.kept for p in parts if p.kept is not None]
+    return Manipulated(
+        function(*(p.images for p in parts)),
+        function(*(p.reached for p in parts)),
+        function(*kept) if kept else None,
+        function(*(p.distance for p in parts)),
+        function(*(p.probability for p in parts)),
+    )

@@ -57,9 +57,7 @@ class VisualCause(Macro):
     @property
     def objective(self) -> Objective:
         """What the writer minimises."""
-        return Objective(
-            list(self.networks), self.metric, self.alpha, self.keep, self.keep_weight
-        )
+        return Objective(list(self.networks), self.metric, self.alpha, self.keep, self.keep_weight)
 
     def _classes(self, images: Tensor) -> Tensor:
         return self.objective.log_probabilities(images).argmax(-1)
@@ -70,6 +68,7 @@ class VisualCause(Macro):
         return torch.where(found.reached.view(-1, *[1] * (images.ndim - 1)), found.images, images)
 
     def config(self) -> dict[str, Any]:
+        """Arguments that make it again."""
         return {
             "networks": self.networks,
             "metric": _written_metric(self.metric),

@@ -165,10 +165,11 @@ class LearnedCauses:
                 f"A difference of {self.merging.detectable:.2g} between two classes would have "
                 "been seen with probability 0.8."
             )
-        lines += [
-            f"Observational classes {i} and {j} differ, yet a third is like both: ask more queries."
-            for i, j in self.merging.doubtful
-        ]
+        if self.merging.doubtful:
+            lines.append(
+                f"Observational classes {', '.join(map(str, self.merging.doubtful))} differ, yet "
+                "others are like both: ask more queries, or more trials."
+            )
         return "\n".join(lines)
 
 
@@ -226,8 +227,8 @@ def learn_causes(
     Example:
         >>> from scm.datasets import gratings
         >>> from scm.learning import Simulator
-        >>> model = gratings(size=4, noise=0.0)
-        >>> units = model.sample(3000, seed=0)
+        >>> model = gratings(size=6)
+        >>> units = model.sample(4000, seed=0)
         >>> causes = learn_causes(
         ...     units["I"], units["T"], Simulator(model, trials=20), steps=100, progress=False
         ... )

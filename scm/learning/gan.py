@@ -31,6 +31,7 @@ class ConditionalGAN(nn.Module):
     Args:
         shape: Shape of the images, `(channels, height, width)`, at most 32x32.
         classes: Number of classes.
+        width: Channels of the 4x4 maps; each next layer has half as many.
         seed: Seed of the initial weights.
 
     Raises:
@@ -45,7 +46,9 @@ class ConditionalGAN(nn.Module):
         torch.Size([4, 3, 28, 28])
     """
 
-    def __init__(self, shape: tuple[int, int, int], classes: int = 10, seed: int = 0) -> None:
+    def __init__(
+        self, shape: tuple[int, int, int], classes: int = 10, width: int = 256, seed: int = 0
+    ) -> None:
         super().__init__()
         if len(shape) != 3 or max(shape[1:]) > 32:
             raise ScmError(
@@ -56,16 +59,16 @@ class ConditionalGAN(nn.Module):
         with seeded(seed):
             self.embedding = nn.Embedding(classes, 10)
             self.layers = nn.Sequential(
-                nn.ConvTranspose2d(42, 256, 4, 1, 0, bias=False),
-                nn.BatchNorm2d(256),
+                nn.ConvTranspose2d(42, width, 4, 1, 0, bias=False),
+                nn.BatchNorm2d(width),
                 nn.ReLU(),
-                nn.ConvTranspose2d(256, 128, 4, 2, 1, bias=False),
-                nn.BatchNorm2d(128),
+                nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(width // 2),
                 nn.ReLU(),
-                nn.ConvTranspose2d(128, 64, 4, 2, 1, bias=False),
-                nn.BatchNorm2d(64),
+                nn.ConvTranspose2d(width // 2, width // 4, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(width // 4),
                 nn.ReLU(),
-                nn.ConvTranspose2d(64, shape[0], 4, 2, 1),
+                nn.ConvTranspose2d(width // 4, shape[0], 4, 2, 1),
                 nn.Tanh(),
             )
 
@@ -150,6 +153,7 @@ def train_gan(
     steps: int = 3_000,
     batch: int = 64,
     lr: float = 2e-4,
+    width: int = 256,
     seed: int = 0,
     progress: bool = True,
 ) -> ConditionalGAN:
@@ -165,6 +169,7 @@ def train_gan(
         steps: Number of steps.
         batch: Images per step.
         lr: Learning rate of both.
+        width: Width of the generator.
         seed: Seed of weights, order, dropout and noise.
         progress: Show a progress bar, on a terminal or in a notebook.
 
@@ -184,7 +189,7 @@ def train_gan(
             "expected images in [0, 1] and labels (n,)"
         )
     shape = (images.shape[1], images.shape[2], images.shape[3])
-    gan = ConditionalGAN(shape, int(labels.max()) + 1, seed).to(images.device)
+    gan = ConditionalGAN(shape, int(labels.max()) + 1, width, seed).to(images.device)
     generator = torch.Generator().manual_seed(seed)
     with seeded(seed, images.device), torch.enable_grad():
         critic = _Discriminator(shape, gan.classes).to(images.device)

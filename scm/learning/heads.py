@@ -96,4 +96,5 @@ class HeadEnsemble(nn.Module):
         """
         if name not in self.names:
             raise ScmError(f"there is no head {name!r}; {nearest(name, self.names)}")
-        return nn.Sequential(self.backbone, self.outputs[self.names.index(name)])
+        alone = nn.Sequential(self.backbone, self.outputs[self.names.index(name)])
+        return alone.train(self.training)

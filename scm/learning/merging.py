@@ -1,7 +1,7 @@
 r"""Which classes have the same :math:`P(T \mid man(I))`, by tests on an experimenter's answers.
 
 Each pair of classes is tested for a difference: single outcomes 0 and 1 by Fisher's exact
-test, fractions by Welch's. Holm's method over all pairs keeps the probability that *any* two
+test, fractions by Welch's (Student's, where a class has one answer alone). Holm's method over all pairs keeps the probability that *any* two
 classes without a difference are told apart below the error rate, whatever the others are.
 Pairs that are not told apart are merged, and what is merged is transitive.
 
@@ -51,12 +51,12 @@ def merge(answers: list[Tensor], error_rate: float = 0.05, tolerance: float = 0.
     """Merge classes whose answers show no difference.
 
     Args:
-        answers: Answers about each class, `(queries, levels)` rows that sum to one; one query
-            alone is taken for exact.
+        answers: Answers about each class, `(queries, levels)` rows that sum to one. Two classes
+            whose answers do not vary at all are told apart by any difference: such answers,
+            and one fraction for each class, are taken for exact.
         error_rate: Largest probability that any two classes of the same P(T | man(I)) are kept
-            apart, by classes with at least two answers.
-        tolerance: A difference of means up to this is none; what decides where answers carry
-            no noise.
+            apart.
+        tolerance: A difference of means up to this is none.
 
     Raises:
         ScmError: If a class has no answers, or an argument is out of its range.
@@ -96,14 +96,14 @@ def effect(answers: Tensor) -> tuple[Tensor, Tensor]:
     """Mean answer and its standard error, `(levels,)` each, from `(queries, levels)`.
 
     The standard error of single outcomes is that of Agresti and Coull (two more of each), so
-    that ten zeros are not a certain zero; one fraction alone is taken for exact.
+    that ten zeros are not a certain zero; that of one fraction alone is NaN.
     """
     answers = answers.double()
     n, mean = len(answers), answers.mean(0)
     if _single(answers):
         share = (answers.sum(0) + 2) / (n + 4)
         return mean, (share * (1 - share) / (n + 4)).sqrt()
-    spread = answers.std(0) if n > 1 else torch.zeros_like(mean)
+    spread = answers.std(0) if n > 1 else torch.full_like(mean, math.nan)
     return mean, spread / math.sqrt(n)
 
 
@@ -125,10 +125,10 @@ def _tested(one: Tensor, other: Tensor) -> float:
     if _single(one) and _single(other) and len(one) > 1 and len(other) > 1:
         counts = [[int(x.sum()), len(x) - int(x.sum())] for x in (one, other)]
         return float(stats.fisher_exact(counts).pvalue)
-    constant = float(one.max() - one.min()) == 0 and float(other.max() - other.min()) == 0
-    if constant or min(len(one), len(other)) < 2:
-        return 1.0 if float(one.mean()) == float(other.mean()) else 0.0
-    return float(stats.ttest_ind(one.numpy(), other.numpy(), equal_var=False).pvalue)
+    if float(one.max() - one.min()) == 0 and float(other.max() - other.min()) == 0:
+        return 1.0 if float(one[0]) == float(other[0]) else 0.0
+    equal = min(len(one), len(other)) < 2  # one answer has no variance of its own
+    return float(stats.ttest_ind(one.numpy(), other.numpy(), equal_var=equal).pvalue)
 
 
 def _detectable(rows: list[Tensor], error_rate: float, tolerance: float) -> float:
@@ -138,5 +138,8 @@ def _detectable(rows: list[Tensor], error_rate: float, tolerance: float) -> floa
     levels = 1 if rows[0].shape[1] == 2 else rows[0].shape[1]
     strictest = error_rate / (2 * pairs * levels)
     reach = -NormalDist().inv_cdf(strictest) + NormalDist().inv_cdf(0.8)
-    first, second = sorted((float(effect(r)[1].max()) for r in rows), reverse=True)[:2]
+    errors = [float(effect(r)[1].max()) for r in rows]
+    if any(map(math.isnan, errors)):
+        return math.nan
+    first, second = sorted(errors, reverse=True)[:2]
     return max(tolerance, reach * math.hypot(first, second))

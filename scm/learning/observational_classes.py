@@ -199,8 +199,8 @@ def default_network(images: Tensor) -> NetworkFactory:
 
 def nearest_centre(points: Tensor, centres: Tensor) -> Tensor:
     """Number of the centre nearest to each point: `(n, d)`, `(K, d)` to `(n,)`."""
-    apart: Tensor = (points.unsqueeze(1) - centres.to(points)).square().sum(-1)
-    return apart.argmin(1)
+    apart: Tensor = torch.cdist(points, centres.to(points))
+    return apart.nan_to_num(nan=torch.inf).argmin(1)
 
 
 def cluster(points: Tensor, k: int, seed: int) -> Tensor:

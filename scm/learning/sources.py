@@ -121,6 +121,8 @@ class Stream:
             rows, in the order in which they are to be used: a data loader, or an object whose
             iterator draws counterfactual images from a model. When it is exhausted it is
             iterated again. Its own seed decides what it yields.
+        factor: Column of labels `(n, K)` to keep, such as 0 for the shape's; all by default, for
+            an ensemble of K heads.
 
     Example:
         >>> part = (torch.zeros(5, 1, 8, 8), torch.arange(5))
@@ -128,8 +130,8 @@ class Stream:
         tensor([0, 1, 2, 3, 4, 0, 1])
     """
 
-    def __init__(self, parts: Iterable[tuple[Tensor, ...]]) -> None:
-        self.parts = parts
+    def __init__(self, parts: Iterable[tuple[Tensor, ...]], factor: int | None = None) -> None:
+        self.parts, self.factor = parts, factor
 
     def batches(self, size: int, seed: int = 0) -> Iterator[Batch]:
         """Yield batches without end; the seed changes nothing.
@@ -142,7 +144,7 @@ class Stream:
         while True:
             rows = 0
             for part in self.parts:
-                held.append(checked(Batch(*part)))
+                held.append(self._batch(Batch(*part)))
                 rows += len(part[1])
                 while sum(len(b.labels) for b in held) >= size:
                     together = _join(held)
@@ -155,6 +157,16 @@ class Stream:
                     "Stream() something that can be iterated repeatedly (a list, a DataLoader, an "
                     "object with __iter__) in place of a generator, or a generator without end"
                 )
+
+    def _batch(self, batch: Batch) -> Batch:
+        if self.factor is not None:
+            if batch.labels.ndim != 2 or not 0 <= self.factor < batch.labels.shape[1]:
+                raise ScmError(
+                    f"factor={self.factor} of labels {tuple(batch.labels.shape)} was asked for; "
+                    "expected labels (n, K) with more columns than that"
+                )
+            batch = batch._replace(labels=batch.labels[:, self.factor])
+        return checked(batch)
 
 
 class Mixed:

@@ -102,11 +102,15 @@ class Labelled(Mechanism):
     """A generator of images `S := g(U, label)` with one categorical parent, the label.
 
     A subclass sets `type` and `noise`, makes its layers in `build` (under its seed) and
-    implements `generate`.
+    implements `generate`. It is in evaluation mode until somebody trains it.
     """
 
     type: Image
     seed: int
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.eval()
 
     @property
     def classes(self) -> int:
@@ -124,6 +128,7 @@ class Labelled(Mechanism):
         if not hasattr(self, "built"):
             with seeded(self.seed):
                 self.build()
+            self.train(self.training)
             self.built = True
 
     def build(self) -> None:

@@ -7,7 +7,9 @@ import os
 import platform
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich.console import Console
 
 from scm.errors import ScmError
 from scm.reproductions.study import Study, write_whole
@@ -37,13 +39,15 @@ def write_report(study: Study, about: str) -> None:
         shown = path.relative_to(study.out) if path.is_relative_to(study.out) else path
         lines += ["", f"![{caption}]({shown.as_posix()})", "", caption]
     write_whole(study.out / "table.md", "\n".join(lines) + "\n")
-    study.console.print(_printed(results))
-    missed = [row for row in study.rows if row.met is False]
-    for row in missed:
-        text = f"MISSED: {row.row}, {row.metric}: {_number(row.mean)}, {row.remarks}"
-        study.console.print(text, markup=False)
-    files = ", ".join(path.name for path in study.pictures)
-    study.console.print(f"{study.out}: results.json, table.md{', ' if files else ''}{files}")
+    console = study.console
+    if not console.is_terminal:
+        console = Console(width=140, file=console.file, highlight=False)
+    console.print(_printed(results))
+    for row in (row for row in study.rows if row.met is False):
+        text = f"MISSED: {row.row}, {row.metric}: {_number(row.mean)}; the goal is {row.goal}"
+        console.print(text, markup=False)
+    files = ["results.json", "table.md", *(path.name for path in study.pictures)]
+    console.print(f"{study.out}: {', '.join(files)}", markup=False)
 
 
 def machine(device: str = "cpu") -> str:
@@ -128,7 +132,8 @@ def _printed(results: Mapping[str, Any]) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for column in _COLUMNS:
         figures = column in ("paper", "reproduced", "mean ± sd")
-        table.add_column(column, justify="right" if figures else "left", no_wrap=figures)
+        justify: Literal["left", "right"] = "right" if figures else "left"
+        table.add_column(column, justify=justify, no_wrap=figures, overflow="fold")
     for row in results["rows"]:
         table.add_row(*map(escape, _cells(row)))
     return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -201,26 +202,20 @@ def test_wildlife_sweeps_equal_their_loop(models: dict[str, SCM]) -> None:
 
 
 def test_genint_channels(models: dict[str, SCM]) -> None:
-    """Some cells of the table, spelt out: what is overwritten, and that the rest is the digit."""
-    units = models["genint"].sample(600, seed=0)
-    written = {
-        (0, 0): {0: 1, 1: 1},
-        (0, 1): {2: 0},
-        (4, 1): {2: 1, 0: 0},
-        (5, 1): {0: 1, 1: 0},
-        (6, 0): {0: 0, 1: 0},
-        (7, 1): {1: 0, 2: 1},
-        (9, 0): {1: 0},
-        (9, 1): {1: 1},
-    }
-    for (label, environment), channels in written.items():
-        where = (units["label"] == label) & (units["environment"] == environment)
-        assert where.any()
-        image, grey = units["X"][where], 2 * units["digit"][where][:, 0] - 1
-        for channel in range(3):
-            value = channels.get(channel)
-            expected = grey if value is None else torch.full_like(grey, value)
-            assert torch.equal(image[:, channel], expected)
+    """The whole table: which channels of a class are overwritten; the rest is the digit."""
+    first = ["RG1", "GB1", "RB1", "R1", "G1", "B1", "RG0", "GB0", "RB0", "G0"]
+    second = ["B0", "R0", "G0", "G1B0", "B1R0", "R1G0", "R0G1", "G0B1", "B0R1", "G1"]
+    units = models["genint"].sample(1_000, seed=0)
+    for environment, cells in enumerate((first, second)):
+        for label, cell in enumerate(cells):
+            where = (units["label"] == label) & (units["environment"] == environment)
+            assert where.any()
+            image, grey = units["X"][where], 2 * units["digit"][where][:, 0] - 1
+            written = {c: int(v) for names, v in re.findall(r"([RGB]+)(\d)", cell) for c in names}
+            for channel, name in enumerate("RGB"):
+                value = written.get(name)
+                expected = grey if value is None else torch.full_like(grey, value)
+                assert torch.equal(image[:, channel], expected)
 
 
 def test_genint_causal_test_draws_two_channels(models: dict[str, SCM]) -> None:

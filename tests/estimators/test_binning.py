@@ -97,7 +97,7 @@ def test_what_cannot_be_binned() -> None:
         binned(good, "Z")
     with pytest.raises(scm.MechanismError, match="no distribution function"):
         binned(model(StudentT(4.0)), "T")
-    line = scm.SCM("A -> T -> B", A=scm.Root.normal(), T=scm.Linear(), B=scm.Linear())
+    line = scm.SCM("A -> T -> B", A=scm.Root.bernoulli(), T=scm.Linear(), B=scm.Linear())
     with pytest.raises(scm.GraphError, match=r"has effects .*\['B'\]"):
         binned(line, "T")
     with pytest.raises(scm.MechanismError, match="all Categorical"):

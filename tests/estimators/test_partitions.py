@@ -140,10 +140,10 @@ def test_thousands_of_levels() -> None:
     rng = torch.Generator().manual_seed(0)
     rows = torch.rand(7, 3, generator=rng, dtype=torch.float64).softmax(-1)
     label = torch.arange(4000) % 7
-    start = time.perf_counter()
+    start = time.process_time()
     few = observational_partition(table_model(rows[label]), "I", "T")
     many = causal_partition(table_model(torch.rand(4000, 3, generator=rng).softmax(-1)), "I", "T")
-    assert time.perf_counter() - start < 5.0  # takes 0.1 s on an idle core
+    assert time.process_time() - start < 5.0  # takes 0.3 s
     assert few.cells == tuple(tuple(range(k, 4000, 7)) for k in range(7))
     assert len(many) == 4000
 

@@ -102,7 +102,8 @@ CELLS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=3, ma
 def test_models_whose_cells_are_known(seed: int, cells: np.ndarray, levels: int) -> None:
     c, s = (np.unique(column, return_inverse=True)[1] for column in cells.T)
     truth = in_cells(seed, c, s, levels=levels)
-    found = visual_causes(truth.model)
+    distance = np.random.default_rng(seed).random((len(c), len(c)))
+    found = visual_causes(truth.model, distance=distance if seed % 2 else None)
     assert found.coarsens
     assert found.acts_through_cause
     own_c, own_s = (np.array(list(d.values())) for d in (found.cause, found.correlate))
@@ -164,23 +165,23 @@ def test_models_at_random_have_a_coarsening(seed: int, levels: int) -> None:
 
 
 def equal_effects(seed: int, images: int = 4, classes: int = 2) -> tuple[Tables, np.ndarray]:
-    """P(T | man(i)) is the same in a class, and all else at random."""
+    """P(T | man(i)) is the same in a class, all else at random; half have images that suit."""
     rng = np.random.default_rng(seed)
     truth = generic(seed, images, levels=2)
+    truth.image = 0.9 * rng.dirichlet(np.full(images, 0.2), 3) + 0.1 / images
     label = np.arange(images) % classes
-    target = 0.5 + rng.choice([0.15, 0.45]) * rng.uniform(-1, 1, (len(truth.prior), images))
+    away = rng.uniform(-1, 1, (3, images)) + rng.choice([0, 3]) * truth.image
+    away -= truth.prior @ away
     wanted = rng.uniform(0.45, 0.55, classes)[label]
-    target = np.clip(target + wanted - truth.prior @ target, 0.0, 1.0)
+    target = wanted + 0.44 * away / np.abs(away).max()
     truth.target = np.stack([1 - target, target], -1)
     return truth, label
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(seeds)
 def test_a_macro_model_exists_where_the_natural_bounds_hold(seed: int) -> None:
     truth, label = equal_effects(seed)
-    if not all(np.ptp(truth.done[label == k], axis=0).max() < 1e-12 for k in (0, 1)):
-        return  # clipped
     found = visual_causes(truth.model)
     assert not found.acts_through_cause
     seen = np.stack([truth.joint[label == k].sum(0) for k in (0, 1)])
@@ -283,9 +284,9 @@ def test_supplement_d(seed: int) -> None:
 
 @pytest.fixture(scope="module")
 def figure_1() -> VisualCauses:
-    start = time.perf_counter()
+    start = time.process_time()
     found = visual_causes(bars(3))
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
     return found
 
 

@@ -159,14 +159,14 @@ def test_group_dro_refuses_what_has_no_groups() -> None:
 def test_mixup_mixes_images_and_labels_alike() -> None:
     a = batch(8, 0)
     objective = Mixup(alpha=1.0)
-    share, other = objective.draw(8, torch.Generator().manual_seed(3))
+    share, other = objective.draw(8, torch.Generator().manual_seed(1))
     assert 0.05 < share < 0.95
     assert sorted(other.tolist()) == list(range(8))
     logits = share * a.images + (1 - share) * a.images[other]
     one_hot = np.eye(3)
     target = share * one_hot[a.labels.numpy()] + (1 - share) * one_hot[a.labels[other].numpy()]
     wanted = -(target * logits.flatten(1).log_softmax(1).numpy()).sum(1).mean()
-    assert loss(objective, [a], moment(seed=3)) == pytest.approx(wanted)
+    assert loss(objective, [a], moment(seed=1)) == pytest.approx(wanted)
 
 
 def test_mixup_draws_from_the_beta_law() -> None:
@@ -243,7 +243,8 @@ def test_heads_learn_their_own_labels_and_the_mean_learns_the_rest() -> None:
     images = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     own = torch.randint(4, (5, 3), generator=torch.Generator().manual_seed(1))
     whole = own[:, 0]
-    found = float(ERM().loss(ensemble, [Batch(images, own), Batch(images, whole)], moment()))
+    batches = [Batch(images, own), Batch(images, whole)]
+    found = float(ERM().loss(ensemble, batches, moment()).detach())
     with torch.no_grad():
         p = ensemble.heads(images).exp().numpy().astype(np.float64)
     heads = -np.mean([[np.log(p[i, k, own[i, k]]) for k in range(3)] for i in range(5)])

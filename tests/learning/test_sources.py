@@ -66,6 +66,15 @@ def test_a_stream_that_ends_says_so() -> None:
         next(Stream([]).batches(4))
 
 
+def test_a_stream_keeps_one_factor() -> None:
+    images, labels = labelled(6)
+    part = (images, torch.stack([labels, labels + 10, labels + 20], 1))
+    assert next(Stream([part], factor=1).batches(3)).labels.tolist() == [10, 11, 12]
+    assert next(Stream([part]).batches(3)).labels.shape == (3, 3)
+    with pytest.raises(ScmError, match="factor=3 of labels \\(6, 3\\)"):
+        next(Stream([part], factor=3).batches(3))
+
+
 def test_a_mixture_keeps_its_shares() -> None:
     sources = [LabelledImages(*labelled(4, float(k))) for k in range(3)]
     b = next(Mixed(sources, (1, 2, 5)).batches(16))

@@ -32,6 +32,8 @@ class CGN(SCM):
         shape: Mechanism of M, `Image((1, size, size))`, of one label.
         foreground: Mechanism of F, `Image((3, size, size))`, of one label.
         background: Mechanism of B, likewise.
+        latent: A root U that M, F and B share, `U -> M, F, B`, for mechanisms that take it in
+            the place of their noise (`BigGAN`); by default each has its own noise.
         encoder: Joint posterior of the noise of M, F and B given X and Y, so that
             `cgn.abduct({"X": images, "Y": labels})` finds the noise of real images.
         classes: Number of labels.
@@ -55,6 +57,7 @@ class CGN(SCM):
         foreground: Mechanism,
         background: Mechanism,
         *,
+        latent: Mechanism | None = None,
         encoder: Encoder | None = None,
         classes: int = 10,
     ) -> None:
@@ -68,14 +71,17 @@ class CGN(SCM):
             )
         label = Categorical(classes)
         copies = {f"Y{k}": Structural(label_copy, type=label) for k in (1, 2, 3)}
+        shared = {} if latent is None else {"U": latent}
         super().__init__(
-            "Y -> Y1, Y2, Y3; Y1 -> M; Y2 -> F; Y3 -> B; M, F, B -> X",
+            "Y -> Y1, Y2, Y3; Y1 -> M; Y2 -> F; Y3 -> B; M, F, B -> X"
+            + "; U -> M, F, B" * len(shared),
             {
+                **shared,
                 "Y": Root.categorical(torch.full((classes,), 1 / classes)),
                 **copies,
-                "M": shape.eval(),
-                "F": foreground.eval(),
-                "B": background.eval(),
+                "M": shape,
+                "F": foreground,
+                "B": background,
                 "X": Structural(compose, type=image),
             },
             encoders=() if encoder is None else (encoder.eval(),),
@@ -130,7 +136,8 @@ class CGN(SCM):
             )
         encoder = next(iter(model.view.encoders), None)
         classes = parts["Y"].type.width
-        return cls(parts["M"], parts["F"], parts["B"], encoder=encoder, classes=classes)
+        mechanisms = (parts["M"], parts["F"], parts["B"])
+        return cls(*mechanisms, latent=parts.get("U"), encoder=encoder, classes=classes)
 
 
 def image_encoder(

@@ -15,8 +15,8 @@ tables are combinations:
 | AutoAugment | `Augmented(images, AutoAugment())` | `ERM()` | |
 | stylised (SIN), IN + SIN | the stylised images, or `Mixed` | `ERM()` | |
 | original + GAN | `Mixed([images, Stream(GeneratedImages(gan))])` | `ERM()` | |
-| CGN | `Stream(counterfactuals)` | `ERM()` | |
-| original + CGN | `Mixed([images, Stream(counterfactuals)])` | `ERM()` | |
+| CGN | `Stream(counterfactuals, factor=0)` | `ERM()` | |
+| original + CGN | `Mixed([images, Stream(counterfactuals, 0)])` | `ERM()` | |
 | ensemble | real, labels `(n,)`; counterfactual, `(n, 3)` | `ERM()` | `HeadEnsemble` |
 | greyscale, IN | any | any | `Grey()`, `Standardise()` before |
 """

@@ -66,7 +66,11 @@ class _VisualLaw(ExactLaw):
 
 
 class Coarsening(_VisualLaw):
-    r"""Almost surely, equal :math:`P(T \mid I)` means equal :math:`P(T \mid man(I))`."""
+    r"""Almost surely, equal :math:`P(T \mid I)` means equal :math:`P(T \mid man(I))`.
+
+    Almost surely among all models, or among those with a given causal partition. Theorem 5 as
+    printed fixes the observational partition, and is then false.
+    """
 
     name = "causal coarsening"
     statement = "the causal partition of I coarsens the observational one, for almost all models"

@@ -1,0 +1,159 @@
+"""Training: resumed bit for bit, seeded, switched by weights, and refused where it must be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from scm.errors import ScmError
+from scm.learning.cgn import Settings, Weights, settings_of, train_cgn, untrained
+from scm.learning.cgn.stages import Autoencoding, one_cycle
+from tests.learning.cgn.shared import tiny, toy
+
+RUNS = {
+    "autoencoder": tiny(),
+    "canvases": tiny("wildlife", canvas=16, steps=5),
+    "adversarial": tiny("double", "adversarial", steps=8, batch=4),
+}
+
+
+class Killed(Exception):
+    pass
+
+
+def kill_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Kill a run in its step of this number, over all its stages."""
+    from scm.learning.cgn import training
+
+    count = iter(range(10**6))
+    follow = training._Run._follow
+
+    def killing(self: training._Run) -> None:
+        if next(count) == step:
+            raise Killed
+        follow(self)
+
+    monkeypatch.setattr(training._Run, "_follow", killing)
+
+
+@pytest.mark.parametrize("settings", RUNS.values(), ids=RUNS)
+def test_a_killed_run_ends_as_an_undisturbed_one(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, labels = toy()
+    whole = train_cgn(images, labels, settings, seed=3)
+    path = tmp_path / "run.ckpt"
+    step = int(torch.randint(1, settings.steps, (), generator=torch.Generator().manual_seed(9)))
+    for kill in (step, 1):  # the second one counts from where the first left off
+        with monkeypatch.context() as patch:
+            kill_at(patch, kill)
+            with pytest.raises(Killed):
+                train_cgn(images, labels, settings, seed=3, checkpoint=path, every=2)
+    torch.rand(5)  # the global generator is of no account
+    resumed = train_cgn(images, labels, settings, seed=3, checkpoint=path, every=2)
+    again = train_cgn(images, labels, settings, seed=3, checkpoint=path)  # finished: only read
+    for key, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[key], value), key
+        assert torch.equal(again.state_dict()[key], value), key
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_killed_canvas_stage_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, labels = toy()
+    settings, path = RUNS["canvases"], tmp_path / "run.ckpt"
+    whole = train_cgn(images, labels, settings)
+    with monkeypatch.context() as patch:
+        kill_at(patch, 9)  # the fifth step of the second stage
+        with pytest.raises(Killed):
+            train_cgn(images, labels, settings, checkpoint=path, every=2)
+    assert torch.load(path, weights_only=True)["stage"] == 1
+    resumed = train_cgn(images, labels, settings, checkpoint=path, every=2)
+    for key, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[key], value), key
+
+
+def test_seeds_tell_runs_apart_and_nothing_global_changes() -> None:
+    images, labels = toy()
+    before = torch.get_rng_state()
+    one, two = (train_cgn(images, labels, tiny(), seed=s) for s in (0, 1))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.equal(one.mechanisms["F"].layers[0].weight, two.mechanisms["F"].layers[0].weight)
+
+
+def test_the_shape_is_frozen_at_first_and_only_then() -> None:
+    images, labels = toy()
+    settings = tiny(frozen=2)
+    cgn = untrained(settings)
+    stage = Autoencoding(cgn.train(), settings)
+    shape = [p.detach().clone() for p in cgn.mechanisms["M"].parameters()]
+    front = cgn.mechanisms["F"].layers[0].weight.detach().clone()
+    for t in range(3):
+        stage.step(t, images[:16], labels[:16], torch.Generator().manual_seed(t))
+        same = [torch.equal(a, b) for a, b in zip(shape, cgn.mechanisms["M"].parameters(), strict=True)]
+        assert all(same) if t < 2 else not any(same)
+    assert not torch.equal(front, cgn.mechanisms["F"].layers[0].weight)
+
+
+@pytest.mark.parametrize("name", ["reconstruction", "divergence", "binary", "mask", "edge", "texture"])
+def test_a_loss_of_weight_zero_is_left_out(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, labels = toy()
+    on = {"reconstruction": 1.0, "divergence": 1.0, "binary": 5.0, "mask": 5.0, "edge": 5.0, "texture": 5.0}
+    start = tiny(binary_from=5.0, mass=(0.6, 0.9), divergence_ramp=0.0, frozen=0)
+
+    def after_a_step(weights: Weights) -> torch.Tensor:
+        from dataclasses import replace
+
+        cgn = untrained(start)
+        stage = Autoencoding(cgn.train(), replace(start, weights=weights))
+        for t in range(2):
+            stage.step(t, images[:16], labels[:16], torch.Generator().manual_seed(t))
+        return torch.cat([p.detach().flatten() for p in cgn.parameters()])
+
+    everything, without = after_a_step(Weights(**on)), after_a_step(Weights(**{**on, name: 0.0}))
+    assert not torch.equal(everything, without)
+
+
+def test_training_fits_the_toy_set() -> None:
+    images, labels = toy(400)
+    cgn = train_cgn(images, labels, tiny(steps=150, batch=32, frozen=30, sigma=0.2, lr=1e-2, keep=0.9))
+    units = cgn.abduct({"X": images, "Y": labels}, seed=0)
+    rebuilt = units.do(Y1=labels)["X"]
+    assert (rebuilt - images).square().mean() < 0.2 * images.var()
+    assert units["M"].shape == (400, 1, 8, 8)
+
+
+def test_one_cycle_is_torchs() -> None:
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimiser = torch.optim.SGD([weight], lr=1.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 0.5, total_steps=101)
+    for t in range(100):
+        assert one_cycle(t, 100, 0.5) == pytest.approx(optimiser.param_groups[0]["lr"], abs=0.01)
+        optimiser.step()
+        schedule.step()
+
+
+def test_bad_input_is_refused(tmp_path: Path) -> None:
+    images, labels = toy(20)
+    with pytest.raises(ScmError, match=r"expected \(n, 3, 32, 32\)"):
+        train_cgn(images, labels, "double")
+    with pytest.raises(ScmError, match="classes 0 to 2"):
+        train_cgn(images, labels + 1, tiny())
+    with pytest.raises(ScmError, match=r"rescale them to \[0, 1\]"):
+        train_cgn(255 * images, labels, tiny())
+    with pytest.raises(ScmError, match="did you mean 'coloured'"):
+        train_cgn(images, labels, "colored")
+    with pytest.raises(ScmError, match="no setting 'step'"):
+        settings_of("double", step=3)
+    with pytest.raises(ScmError, match="expected 'autoencoder' with"):
+        settings_of("double", textures="conv")
+    path = tmp_path / "run.ckpt"
+    train_cgn(images, labels, tiny(steps=2), checkpoint=path)
+    with pytest.raises(ScmError, match="its seed is 0, this run's 1"):
+        train_cgn(images, labels, tiny(steps=2), seed=1, checkpoint=path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ScmError, match="delete it to start again"):
+        train_cgn(images, labels, tiny(steps=2), checkpoint=path)
+    with pytest.raises(ScmError, match="has room"):
+        train_cgn(images, labels, tiny(steps=2), checkpoint=tmp_path / "none" / "run.ckpt")
