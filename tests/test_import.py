@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 HEAVY = {
+    "captum",
     "cdt",
     "lightning",
     "lightning_fabric",
@@ -17,8 +18,10 @@ HEAVY = {
     "matplotlib",
     "pandas",
     "pyro",
+    "pytorch_pretrained_biggan",
     "ray",
     "sklearn",
+    "torchmetrics",
     "torchvision",
 }
 

@@ -22,8 +22,8 @@ def minimise(
     l1: float = 0.0,
     *,
     evaluations: int = 60,
-    memory: int = 6,
-    tolerance: float = 1e-5,
+    memory: int = 4,
+    tolerance: float = 1e-4,
 ) -> Tensor:
     """Minimise `f_q(x) + l1 sum |x - centre_q|` over x in [0, 1]^d, for every q at once.
 
@@ -60,22 +60,21 @@ def minimise(
     x = start.clone()
     smooth, g = function(x, rows)
     f = smooth + l1 * (x - centre).abs().sum(-1)
-    moves = x.new_zeros(memory, *x.shape)
-    bends = torch.zeros_like(moves)
-    inverse = x.new_zeros(memory, len(x))  # 1 / (move . bend); 0 where there is no pair
+    pairs = x.new_zeros(len(x), 2 * memory, x.shape[1])  # moves, then bends
+    known = torch.zeros(len(x), memory, dtype=torch.bool, device=x.device)
     step = torch.ones_like(f)
     idle = torch.zeros_like(rows)
     for k in range(evaluations - 1):
         slope = _steepest(x, g, centre, l1)
-        d = -_two_loops(slope, moves, bends, inverse, k % memory)
+        d = -_two_loops(pairs, slope, known, k % memory) if k else -slope
         d = torch.where(d * slope < 0, d, 0.0)
-        pairs = (inverse != 0).any(0)
         rate = _FIRST_MOVE / d.abs().amax(-1).clamp(min=1e-30)
-        d = torch.where(pairs, 1.0, rate)[:, None] * d
-        trial = _projected(x + step[:, None] * d, x, slope, centre, l1)
+        rate = step * torch.where(known.any(1), 1.0, rate)
+        trial = _projected(torch.addcmul(x, rate[:, None], d), x, slope, centre, l1)
         moved = trial - x
-        smooth, g_trial = function(trial, rows)
-        f_trial = smooth + l1 * (trial - centre).abs().sum(-1)
+        f_trial, g_trial = function(trial, rows)
+        if l1:
+            f_trial = f_trial + l1 * (trial - centre).abs().sum(-1)
         expected = (slope * moved).sum(-1)
         good = f_trial <= f + _SUFFICIENT * expected
         good &= expected < 0
@@ -83,8 +82,8 @@ def minimise(
         bend = g_trial - g
         curvature = (moved * bend).sum(-1)
         useful = good & (curvature > 1e-10 * bend.square().sum(-1)) & (curvature > 1e-20)
-        moves[k % memory], bends[k % memory] = moved, bend
-        inverse[k % memory] = torch.where(useful, 1 / curvature, 0.0)
+        pairs[:, k % memory], pairs[:, memory + k % memory] = moved, bend
+        known[:, k % memory] = useful
 
         excess = (f_trial - f - expected).clamp(min=1e-30)
         shorter = step * (-expected / (2 * excess)).clamp(0.1, 0.5)
@@ -99,7 +98,7 @@ def minimise(
                 found[rows] = x
                 rows, x, g, f = rows[stay], x[stay], g[stay], f[stay]
                 step, idle, centre = step[stay], idle[stay], centre[stay]
-                moves, bends, inverse = moves[:, stay], bends[:, stay], inverse[:, stay]
+                pairs, known = pairs[stay], known[stay]
             if not len(rows):
                 return found
     found[rows] = x
@@ -125,21 +124,41 @@ def _projected(trial: Tensor, x: Tensor, slope: Tensor, centre: Tensor, l1: floa
     return torch.where(torch.sign(trial - centre) == side, trial, centre)
 
 
-def _two_loops(slope: Tensor, moves: Tensor, bends: Tensor, inverse: Tensor, newest: int) -> Tensor:
-    """Inverse Hessian times gradient, by the two-loop recursion; slot `newest` is the oldest."""
-    memory = len(moves)
-    order = [(newest + k) % memory for k in range(memory)]  # from the oldest on
-    q = slope
+def _two_loops(pairs: Tensor, slope: Tensor, known: Tensor, newest: int) -> Tensor:
+    """Inverse Hessian times gradient, by the two-loop recursion on inner products.
+
+    All products of moves, bends and gradient are taken at once; the recursion then works on the
+    coefficients of the result.
+
+    Args:
+        pairs: Moves, then bends, `(n, 2 memory, d)`.
+        slope: Gradients `(n, d)`.
+        known: Which pairs count, `(n, memory)`.
+        newest: The slot to be written next, which holds the oldest pair.
+
+    Source: Chen, Wang and Zhou (2014), Large-scale L-BFGS using MapReduce, algorithm 3.
+    """
+    memory = known.shape[1]
+    basis = torch.cat([pairs, slope[:, None]], 1)
+    products = basis @ pairs.mT  # (n, 2 memory + 1, 2 memory)
+    moves = range(memory)
+    inverse = {
+        k: torch.where(known[:, k], 1 / products[:, k, memory + k].clamp(min=1e-30), 0.0)
+        for k in moves
+    }
+    order = [(newest + k) % memory for k in moves]  # from the oldest on
+    coefficients = slope.new_zeros(len(slope), 2 * memory + 1)
+    coefficients[:, -1] = 1.0
     weights = {}
     for k in reversed(order):
-        weights[k] = inverse[k] * (moves[k] * q).sum(-1)
-        q = q - weights[k][:, None] * bends[k]
+        weights[k] = inverse[k] * (coefficients * products[:, :, k]).sum(-1)
+        coefficients[:, memory + k] -= weights[k]
     scale = torch.ones_like(inverse[0])
     for k in order:
-        length = bends[k].square().sum(-1)
-        scale = torch.where(inverse[k] != 0, 1 / (inverse[k] * length).clamp(min=1e-30), scale)
-    q = scale[:, None] * q
+        bend = products[:, memory + k, memory + k].clamp(min=1e-30)
+        scale = torch.where(known[:, k], products[:, k, memory + k] / bend, scale)
+    coefficients *= scale[:, None]
     for k in order:
-        again = inverse[k] * (bends[k] * q).sum(-1)
-        q = q + (weights[k] - again)[:, None] * moves[k]
-    return q
+        again = inverse[k] * (coefficients * products[:, :, memory + k]).sum(-1)
+        coefficients[:, k] += weights[k] - again
+    return (coefficients[:, None] @ basis).squeeze(1)

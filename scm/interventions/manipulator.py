@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -72,9 +73,10 @@ class Manipulator:
         *,
         classes: Sequence[Any] | None = None,
         network: Network | None = None,
-        ensemble: int = 3,
+        ensemble: int = 2,
         metric: str | Metric = "l2",
         alpha: float = 0.5,
+        confidence: float = 0.9,
         rounds: int = 20,
         queries: int = 100,
         values: Values = "grey",
@@ -84,7 +86,7 @@ class Manipulator:
         steps: int = 400,
         batch: int = 256,
         lr: float = 5e-3,
-        query_weight: int = 5,
+        query_weight: int = 10,
         seed: int = 0,
         progress: bool = True,
         path: str | Path | None = None,
@@ -106,6 +108,10 @@ class Manipulator:
             ensemble: Number of networks, whose mean probability reads C.
             metric: "l1", "l2", or a distance of images.
             alpha: Weight of the distance, between 0 and 1.
+            confidence: The probability that the median causal image shall have: the networks'
+                logits are divided by a temperature that makes it so. Networks are far surer of
+                themselves, and a manipulation that stops where they have just become sure of it
+                is an adversarial example; here it goes on to where real images of the class lie.
             rounds: Number of rounds; 0 only trains.
             queries: Images manipulated in a round.
             values: "binary" for images of 0 and 1, "grey" for all between.
@@ -139,13 +145,15 @@ class Manipulator:
         """
         names = _checked(images, causes, classes, values)
         metric = metric_of(metric)
-        _check_options(alpha, keep_weight, rounds, queries, ensemble, query_weight)
+        _check_options(alpha, confidence, keep_weight, rounds, queries, ensemble, query_weight)
         make = network or (lambda own: _perceptron(images[0].numel(), len(names), own))
         identity = {
             "images": fingerprint(images),
             "causes": fingerprint(causes),
             "classes": str(names),
-            "search": str((metric, alpha, queries, values, keep is not None, keep_weight)),
+            "search": str(
+                (metric, alpha, confidence, queries, values, keep is not None, keep_weight)
+            ),
             "training": str((network is not None, ensemble, steps, batch, lr, query_weight)),
             "seed": str(seed),
         }
@@ -163,7 +171,8 @@ class Manipulator:
                 networks.append(
                     train_classifier(pictures, labels, model=made, progress=False, **recipe)
                 )
-            return Objective(networks, metric, alpha, keep, keep_weight)
+            temperature = _temperature(networks, images, causes, confidence)
+            return Objective(networks, metric, alpha, keep, keep_weight, temperature)
 
         with progress_bar("manipulator", rounds, "rounds", progress) as advance:
             for _ in done.history:
@@ -234,6 +243,7 @@ class Manipulator:
             self.values,
             o.keep,
             o.keep_weight,
+            o.temperature,
             keeps,
             type or Categorical(names or len(self.classes)),
         )
@@ -267,6 +277,20 @@ def _perceptron(pixels: int, classes: int, seed: int) -> nn.Module:
         return nn.Sequential(
             nn.Flatten(), nn.Linear(pixels, 100), nn.ReLU(), nn.Linear(100, classes)
         )
+
+
+def _temperature(
+    networks: Sequence[nn.Module], images: Tensor, causes: Tensor, confidence: float
+) -> float:
+    """What makes the logit of the median image's own class that of the wanted confidence."""
+    margins = []
+    with torch.no_grad():
+        for network in networks:
+            logits = torch.cat([network(part) for part in images.split(4096)])
+            own = logits.gather(1, causes.to(logits.device)[:, None])
+            others = logits.scatter(1, causes.to(logits.device)[:, None], -torch.inf)
+            margins.append(float((own.squeeze(1) - others.logsumexp(1)).median()))
+    return max(1.0, sum(margins) / len(margins) / math.log(confidence / (1 - confidence)))
 
 
 def _satisfied(history: Sequence[Round], stop: tuple[float | None, float | None] | None) -> bool:
@@ -330,12 +354,18 @@ def _check_images(images: Tensor, values: Values, shape: tuple[int, ...] | None 
 
 
 def _check_options(
-    alpha: float, keep_weight: float, rounds: int, queries: int, ensemble: int, weight: int
+    alpha: float,
+    confidence: float,
+    keep_weight: float,
+    rounds: int,
+    queries: int,
+    ensemble: int,
+    weight: int,
 ) -> None:
-    if not (0 < alpha < 1 and keep_weight >= 0):
+    if not (0 < alpha < 1 and 0.5 < confidence < 1 and keep_weight >= 0):
         raise ScmError(
-            f"alpha={alpha}, keep_weight={keep_weight}; expected 0 < alpha < 1 and a weight of 0 "
-            "or more"
+            f"alpha={alpha}, confidence={confidence}, keep_weight={keep_weight}; expected "
+            "0 < alpha < 1, 0.5 < confidence < 1 and a weight of 0 or more"
         )
     if rounds < 0 or min(queries, ensemble, weight) < 1:
         raise ScmError(

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from scm.interventions.lbfgs import minimise
 from scm.interventions.metrics import L1, L2, Metric
 
-__all__ = ["Manipulated", "Objective", "Values", "nearest_images"]
+__all__ = ["Manipulated", "Objective", "Query", "Values", "minimised", "nearest_images"]
 
 Values = Literal["grey", "binary"]
 
@@ -57,6 +57,8 @@ class Objective:
         alpha: Weight of the distance, between 0 and 1.
         keep: Reader of S: logits `(n, levels)`, or codes `(n,)`, which have no gradient.
         keep_weight: Weight of a change of S.
+        temperature: What logits are divided by. Networks are too sure of images made to please
+            them; above 1, a manipulation goes further into its class.
 
     Source: Chalupka, Perona and Eberhardt (2015), algorithm 2, line 6.
     """
@@ -66,10 +68,13 @@ class Objective:
     alpha: float = 0.5
     keep: Callable[[Tensor], Tensor] | None = None
     keep_weight: float = 1.0
+    temperature: float = 1.0
 
     def log_probabilities(self, images: Tensor) -> Tensor:
         """Log of the networks' mean probabilities, `(n, classes)`."""
-        each = torch.stack([F.log_softmax(network(images), -1) for network in self.networks])
+        each = torch.stack(
+            [F.log_softmax(network(images) / self.temperature, -1) for network in self.networks]
+        )
         return each.logsumexp(0) - math.log(len(each))
 
     def reading(self, images: Tensor) -> Tensor:
@@ -137,7 +142,7 @@ def nearest_images(
     *,
     values: Values = "grey",
     leave: bool = False,
-    evaluations: int = 60,
+    evaluations: int = 30,
 ) -> Manipulated:
     """The images nearest to the given ones that the networks put into the target classes.
 
@@ -202,7 +207,7 @@ def _attempt(objective: Objective, query: Query, values: Values, evaluations: in
     score = objective(query.original, query)
     start = query.original
     for surprise in (True, False):
-        start = _minimised(objective, query, start, surprise, evaluations)
+        start = minimised(objective, query, start, surprise, evaluations)
         if values == "binary":
             rounded = _flipped(objective, query, start.round(), surprise)
             candidates = [_flipped(objective, query, rounded, False) if surprise else rounded]
@@ -221,8 +226,8 @@ def _attempt(objective: Objective, query: Query, values: Values, evaluations: in
     return best
 
 
-def _minimised(
-    objective: Objective, query: Query, start: Tensor, surprise: bool, evaluations: int
+def minimised(
+    objective: Objective, query: Query, start: Tensor, surprise: bool, evaluations: int = 30
 ) -> Tensor:
     """Images of least objective near a start, in [0, 1]."""
     by_pixel = isinstance(objective.metric, L1)

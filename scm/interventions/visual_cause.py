@@ -29,6 +29,7 @@ class VisualCause(Macro):
         values: "grey" or "binary".
         keep: Reader of the spurious correlate S, for the term that keeps it.
         keep_weight: Weight of that term.
+        temperature: What the networks' logits are divided by.
         keeps: Macro-variables of the image that must read as before.
         type: Declared type of C.
 
@@ -43,6 +44,7 @@ class VisualCause(Macro):
         values: Values = "grey",
         keep: Callable[[Tensor], Tensor] | None = None,
         keep_weight: float = 1.0,
+        temperature: float = 1.0,
         keeps: Sequence[str] = (),
         type: NodeType = Categorical(2),  # noqa: B008
     ) -> None:
@@ -52,6 +54,7 @@ class VisualCause(Macro):
         self.features = self.metric.module if isinstance(self.metric, FeatureSpace) else None
         self.alpha, self.values = float(alpha), values
         self.keep, self.keep_weight = keep, float(keep_weight)
+        self.temperature = float(temperature)
         self.broadcasts = False
 
     @property
@@ -76,6 +79,7 @@ class VisualCause(Macro):
             "values": self.values,
             "keep": self.keep,
             "keep_weight": self.keep_weight,
+            "temperature": self.temperature,
             "keeps": list(self.keeps),
             "type": self.type,
         }

@@ -159,8 +159,9 @@ class Annotators:
             old.unlink()
         pixels = images.detach().float().cpu().clamp(0, 1)
         for sheet in range(math.ceil(len(names) / _SIDE**2)):
-            figure = Figure(figsize=(8, 8.8), layout="constrained")
+            figure = Figure(figsize=(8, 8.8), facecolor="0.7")  # neither black nor white
             axes = figure.subplots(_SIDE, _SIDE).flatten()
+            figure.subplots_adjust(0.01, 0.01, 0.99, 0.96, 0.05, 0.2)
             for k, axis in enumerate(axes, sheet * _SIDE**2):
                 axis.axis("off")
                 if k < len(names):

@@ -112,7 +112,8 @@ class LearnedCauses:
         """Probability of each causal class, `(n, C)` in float64."""
         if self.network is None:
             return torch.ones(len(images), 1, dtype=torch.float64, device=images.device)
-        return probabilities(self.network, images).double()
+        found = probabilities(self.network, images).double()
+        return found / found.sum(-1, keepdim=True)  # they came as float32
 
     def cause(self, images: Tensor) -> Tensor:
         """C of images: the most probable causal class, `(n,)` int64."""
@@ -225,18 +226,16 @@ def learn_causes(
     Source: Chalupka, Perona and Eberhardt (2015), algorithm 1.
 
     Example:
-        >>> from scm.datasets import gratings
-        >>> from scm.learning import Simulator
-        >>> model = gratings(size=6)
-        >>> units = model.sample(4000, seed=0)
-        >>> causes = learn_causes(
-        ...     units["I"], units["T"], Simulator(model, trials=20), steps=100, progress=False
-        ... )
-        >>> len(causes.observational), len(causes)
-        (4, 2)
-        >>> new = model.sample(1000, seed=1)
-        >>> (causes.cause(new["I"]) == new["C"]).double().mean() > 0.95
-        tensor(True)
+        >>> mixed = torch.Generator().manual_seed(0)
+        >>> light = torch.randint(2, (1000, 1, 1, 1), generator=mixed)
+        >>> images = 0.5 * light + 0.5 * torch.rand(1000, 1, 4, 4, generator=mixed)
+        >>> outcomes = torch.bernoulli(0.2 + 0.6 * light.flatten(), generator=mixed).long()
+        >>> experimenter = lambda asked: 0.3 + 0.4 * (asked.mean((1, 2, 3)) > 0.5)
+        >>> causes = learn_causes(images, outcomes, experimenter, steps=60, progress=False)
+        >>> bool((causes.classes == light.flatten()).all())
+        True
+        >>> causes.values[:, 1]  # P(T = 1 | man(I)) of each causal class
+        tensor([0.3000, 0.7000], dtype=torch.float64)
     """
     if queries < 1:
         raise ScmError(f"queries={queries!r} was given; expected at least one a class")

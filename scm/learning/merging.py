@@ -1,8 +1,9 @@
 r"""Which classes have the same :math:`P(T \mid man(I))`, by tests on an experimenter's answers.
 
 Each pair of classes is tested for a difference: single outcomes 0 and 1 by Fisher's exact
-test, fractions by Welch's (Student's, where a class has one answer alone). Holm's method over all pairs keeps the probability that *any* two
-classes without a difference are told apart below the error rate, whatever the others are.
+test, fractions by Welch's (Student's, where a class has one answer alone). Holm's method over
+all pairs keeps the probability that *any* two classes without a difference are told apart
+below the error rate, whatever the others are.
 Pairs that are not told apart are merged, and what is merged is transitive.
 
 More than two levels of T are tested one by one, and the smallest p-value times their number

@@ -134,7 +134,10 @@ def train(
     held_out = _held_out(selection, validation)
     if not sources or every < 1:
         raise ScmError(f"{len(sources)} environments and every={every}; expected one or more")
-    device = next(network.parameters()).device
+    weights = next(network.parameters(), None)
+    if weights is None:
+        raise ScmError(f"{type(network).__name__} has no parameters, so there is nothing to train")
+    device = weights.device
     size = recipe.batch // len(sources)
     if size < 1:
         raise ScmError(

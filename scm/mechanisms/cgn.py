@@ -9,7 +9,7 @@ Source: Sauer and Geiger (2021), section 3.1 and appendix B.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,14 +23,11 @@ from scm.mechanisms.types import Categorical, Image
 
 __all__ = [
     "ColourTexture",
-    "ConvShape",
-    "ConvTexture",
     "GridTexture",
     "Labelled",
     "Shape",
     "compose",
     "label_copy",
-    "shuffle_patches",
     "toroidal_crop",
 ]
 
@@ -51,27 +48,6 @@ def compose(M: Tensor, F: Tensor, B: Tensor) -> Tensor:
 def label_copy(Y: Tensor) -> Tensor:
     """The label that one mechanism sees, `Y_k = Y`."""
     return Y
-
-
-def shuffle_patches(images: Tensor, keys: Tensor) -> Tensor:
-    """Cut images `(n, c, h, w)` into `k x k` patches and order them by their keys.
-
-    Args:
-        images: Images whose sides k divides.
-        keys: A number for each patch, `(n, k * k)`; exchangeable keys give each order alike.
-
-    Source: Sauer and Geiger (2021), section 3.1, "Texture Mechanism".
-
-    Example:
-        >>> image = torch.arange(4.0).reshape(1, 1, 2, 2)
-        >>> shuffle_patches(image, torch.tensor([[3.0, 2.0, 1.0, 0.0]])).flatten().tolist()
-        [3.0, 2.0, 1.0, 0.0]
-    """
-    n, c, h, w = images.shape
-    k = round(keys.shape[1] ** 0.5)
-    patches = F.unfold(images, (h // k, w // k), stride=(h // k, w // k))
-    order = keys.argsort(1).unsqueeze(1).expand(n, patches.shape[1], k * k)
-    return F.fold(patches.gather(2, order), (h, w), (h // k, w // k), stride=(h // k, w // k))
 
 
 def toroidal_crop(canvas: Tensor, places: Tensor, size: int) -> Tensor:
@@ -144,9 +120,6 @@ class Labelled(Mechanism):
         (label,) = parents.values()
         return self.generate(noise, label)
 
-    def _joined(self, noise: Tensor, label: Tensor) -> Tensor:
-        return torch.cat([noise, F.one_hot(label, self.classes).to(noise)], -1)
-
 
 class Shape(Labelled):
     """A mask `m = sigmoid(3 t (l(u, y) + c (1 - 2 r)))`, where r grows from the centre.
@@ -199,8 +172,7 @@ class Shape(Labelled):
         side, width = self.size // 8, self.width
         self.register_buffer("prior", self.centre * (1 - 2 * radius(self.size)))
         if self.by_class:
-            out = width * side * side
-            self.first = nn.Parameter(torch.randn(self.classes, self.latent + 1, out) * 0.1)
+            self.by_label = LinearByLabel(self.classes, self.latent, width * side * side)
         else:
             self.linear = nn.Linear(self.latent + self.classes, width * side * side)
         self.layers = nn.Sequential(
@@ -218,10 +190,10 @@ class Shape(Labelled):
 
     def generate(self, noise: Tensor, label: Tensor) -> Tensor:
         if self.by_class:
-            ones = torch.ones_like(noise[:, :1])
-            hidden = torch.bmm(torch.cat([noise, ones], 1).unsqueeze(1), self.first[label])[:, 0]
+            hidden = self.by_label(noise, label)
         else:
-            hidden = self.linear(self._joined(noise, label))
+            shown = F.one_hot(label, self.classes).to(noise)
+            hidden = self.linear(torch.cat([noise, shown], -1))
         logits = self.layers(hidden) + self.prior
         mask: Tensor = torch.sigmoid(3 * self.temperature * logits)
         return mask / mask.amax((1, 2, 3), keepdim=True).clamp_min(1e-3) if self.peak else mask
@@ -246,12 +218,14 @@ def radius(size: int) -> Tensor:
 
 
 class ColourTexture(Labelled):
-    """A texture of one colour, `sigmoid(l(u, y))`, the same at each pixel.
+    """A texture of one colour, `sigmoid(a_y + W_y u)`, the same at each pixel.
+
+    Each label has a mean colour and a spread of its own, so that noise means the same,
+    colours about the mean, whatever the label is set to.
 
     Args:
         size: Side of the images.
         latent: Width of the noise u.
-        hidden: Width of the network l.
         seed: Seed of the initial weights.
 
     Example:
@@ -259,39 +233,33 @@ class ColourTexture(Labelled):
         Image(shape=(3, 8, 8), range=(0.0, 1.0))
     """
 
-    def __init__(self, size: int = 32, latent: int = 4, hidden: int = 32, seed: int = 0) -> None:
+    def __init__(self, size: int = 32, latent: int = 3, seed: int = 0) -> None:
         super().__init__()
-        self.size, self.latent, self.hidden, self.seed = size, latent, hidden, seed
+        self.size, self.latent, self.seed = size, latent, seed
         self.type = Image((3, size, size))
         self.noise = Noise("normal", (latent,))
 
     def build(self) -> None:
-        self.layers = nn.Sequential(
-            nn.Linear(self.latent + self.classes, self.hidden),
-            nn.ReLU(),
-            nn.Linear(self.hidden, 3),
-        )
+        self.linear = LinearByLabel(self.classes, self.latent, 3)
 
     def generate(self, noise: Tensor, label: Tensor) -> Tensor:
-        colour = torch.sigmoid(self.layers(self._joined(noise, label)))
+        colour = torch.sigmoid(self.linear(noise, label))
         return colour[:, :, None, None].expand(-1, -1, self.size, self.size)
 
     def config(self) -> dict[str, Any]:
-        names = ("size", "latent", "hidden", "seed")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in ("size", "latent", "seed")}
 
 
 class GridTexture(Labelled):
-    """A texture `sigmoid(up(l(u, y)) + crop(canvas_y))`: broad colours, and fine structure.
+    """A texture `sigmoid(up(a_y + W_y u) + crop(canvas_y))`: broad colours, and fine structure.
 
-    l gives a coarse grid that is interpolated bilinearly; the canvas is an image a label,
-    larger than the frame, of which a random window is taken. It starts at zero.
+    A coarse grid of colours is interpolated bilinearly; the canvas is an image a label, larger
+    than the frame, of which a random window is taken. It starts at zero.
 
     Args:
         size: Side of the images.
         latent: Width of the noise u.
         grid: Side of the coarse grid.
-        hidden: Width of the network l.
         canvas: Side of the canvas; 0 for none.
         seed: Seed of the initial weights.
 
@@ -301,31 +269,20 @@ class GridTexture(Labelled):
     """
 
     def __init__(
-        self,
-        size: int = 32,
-        latent: int = 20,
-        grid: int = 5,
-        hidden: int = 64,
-        canvas: int = 64,
-        seed: int = 0,
+        self, size: int = 32, latent: int = 20, grid: int = 5, canvas: int = 64, seed: int = 0
     ) -> None:
         super().__init__()
-        self.size, self.latent, self.grid, self.hidden = size, latent, grid, hidden
-        self.side, self.seed = canvas, seed
+        self.size, self.latent, self.grid, self.side, self.seed = size, latent, grid, canvas, seed
         self.type = Image((3, size, size))
         self.noise = Noise("normal", (latent + 2 * bool(canvas),))
 
     def build(self) -> None:
-        self.layers = nn.Sequential(
-            nn.Linear(self.latent + self.classes, self.hidden),
-            nn.ReLU(),
-            nn.Linear(self.hidden, 3 * self.grid**2),
-        )
+        self.linear = LinearByLabel(self.classes, self.latent, 3 * self.grid**2)
         if self.side:
             self.canvas = nn.Parameter(torch.zeros(self.classes, 3, self.side, self.side))
 
     def generate(self, noise: Tensor, label: Tensor) -> Tensor:
-        cells = self.layers(self._joined(noise[:, : self.latent], label))
+        cells = self.linear(noise[:, : self.latent], label)
         cells = cells.reshape(-1, 3, self.grid, self.grid)
         size = (self.size, self.size)
         logits = F.interpolate(cells, size, mode="bilinear", align_corners=True)
@@ -335,136 +292,18 @@ class GridTexture(Labelled):
         return torch.sigmoid(logits)
 
     def config(self) -> dict[str, Any]:
-        names = ("size", "latent", "grid", "hidden", "seed")
+        names = ("size", "latent", "grid", "seed")
         return {**{name: getattr(self, name) for name in names}, "canvas": self.side}
 
 
-class _Block(nn.Sequential):
-    """Upsampling (or none), a 3 x 3 convolution on reflected borders, a norm."""
+class LinearByLabel(nn.Module):
+    """`a_y + W_y u` for noise u `(n, inside)` and labels y `(n,)`: a layer for each label."""
 
-    def __init__(self, inside: int, outside: int, norm: nn.Module, up: bool, bias: bool) -> None:
-        layers = [nn.Upsample(scale_factor=2)] if up else []
-        conv = nn.Conv2d(inside, outside, 3, padding=1, padding_mode="reflect", bias=bias)
-        super().__init__(*layers, conv, norm)
-
-
-class ConvShape(Labelled):
-    """The published shape network: a mask out of instance norm and a hard clamp.
-
-    Linear to 64 x 8 x 8, then twice upsampling, convolution, instance norm, with a leaky
-    ReLU between; clamp to [1e-4, 0.9999], then `sigmoid(t logit(m))` with temperature t.
-
-    Args:
-        size: Side of the images, a multiple of 4.
-        latent: Width of the noise u.
-        width: Base channels.
-        temperature: Sharpness t of the mask; 1 leaves it as it is.
-        seed: Seed of the initial weights.
-
-    Source: Sauer and Geiger (2021), appendix C, and their published networks.
-    """
-
-    def __init__(
-        self,
-        size: int = 32,
-        latent: int = 32,
-        width: int = 32,
-        temperature: float = 1.0,
-        seed: int = 0,
-    ) -> None:
+    def __init__(self, classes: int, inside: int, outside: int) -> None:
         super().__init__()
-        self.size, self.latent, self.width = size, latent, width
-        self.temperature, self.seed = temperature, seed
-        self.type = Image((1, size, size))
-        self.noise = Noise("normal", (latent,))
+        self.weight = nn.Parameter(torch.randn(classes, inside, outside) * 0.1)
+        self.bias = nn.Parameter(torch.zeros(classes, outside))
 
-    def build(self) -> None:
-        base, side = self.width, self.size // 4
-        self.embedding = nn.Embedding(self.classes, self.classes)
-        self.linear = nn.Linear(self.latent + self.classes, 2 * base * side * side)
-        # Instance norm of its own statistics: the running ones of the file are not used.
-        self.layers = nn.Sequential(
-            nn.Unflatten(1, (2 * base, side, side)),
-            _Block(2 * base, base, nn.InstanceNorm2d(base, affine=True), up=True, bias=False),
-            nn.LeakyReLU(0.2),
-            _Block(base, 1, nn.InstanceNorm2d(1, affine=True), up=True, bias=False),
-        )
-
-    def generate(self, noise: Tensor, label: Tensor) -> Tensor:
-        hidden = self.linear(torch.cat([noise, self.embedding(label)], -1))
-        mask: Tensor = self.layers(hidden).clamp(1e-4, 0.9999)
-        return mask if self.temperature == 1 else (self.temperature * mask.logit()).sigmoid()
-
-    def config(self) -> dict[str, Any]:
-        names = ("size", "latent", "width", "temperature", "seed")
-        return {name: getattr(self, name) for name in names}
-
-
-class ConvTexture(Labelled):
-    """The published texture network, and a last layer that breaks every global shape.
-
-    Linear to 64 x 8 x 8, three stages of convolution and batch norm, the first two
-    upsampling, tanh to [0, 1]. `shuffle="patches"` cuts the image into 4 x 4 patches and
-    orders them at random (the paper); "crop" tiles it 2 x 2 and takes a random window (the
-    published networks). Either way what is random is noise of the node.
-
-    Args:
-        size: Side of the images, a multiple of 4.
-        latent: Width of the noise u.
-        width: Base channels.
-        shuffle: "patches" or "crop".
-        patches: Patches a side.
-        seed: Seed of the initial weights.
-
-    Source: Sauer and Geiger (2021), section 3.1 and appendix C, and their published networks.
-
-    Example:
-        >>> ConvTexture(size=8, latent=4, shuffle="crop").noise
-        Noise(law='normal', shape=(6,))
-    """
-
-    def __init__(
-        self,
-        size: int = 32,
-        latent: int = 32,
-        width: int = 32,
-        shuffle: Literal["patches", "crop"] = "patches",
-        patches: int = 4,
-        seed: int = 0,
-    ) -> None:
-        super().__init__()
-        if shuffle not in ("patches", "crop") or size % patches or size % 4:
-            raise MechanismError(
-                f"ConvTexture(size={size}, shuffle={shuffle!r}, patches={patches}) was given; "
-                "expected 'patches' or 'crop', and a size that patches and 4 divide"
-            )
-        self.size, self.latent, self.width = size, latent, width
-        self.shuffle, self.patches, self.seed = shuffle, patches, seed
-        self.type = Image((3, size, size))
-        self.noise = Noise("normal", (latent + (patches**2 if shuffle == "patches" else 2),))
-
-    def build(self) -> None:
-        base, side = self.width, self.size // 4
-        self.embedding = nn.Embedding(self.classes, self.classes)
-        self.linear = nn.Linear(self.latent + self.classes, 2 * base * side * side)
-        self.layers = nn.Sequential(
-            nn.Unflatten(1, (2 * base, side, side)),
-            _Block(2 * base, 2 * base, nn.BatchNorm2d(2 * base), up=True, bias=False),
-            nn.LeakyReLU(0.2),
-            _Block(2 * base, base, nn.BatchNorm2d(base), up=True, bias=False),
-            nn.LeakyReLU(0.2),
-            _Block(base, 3, nn.BatchNorm2d(3), up=False, bias=True),
-            nn.Tanh(),
-        )
-
-    def generate(self, noise: Tensor, label: Tensor) -> Tensor:
-        latent, random = noise[:, : self.latent], noise[:, self.latent :]
-        hidden = self.linear(torch.cat([latent, self.embedding(label)], -1))
-        texture: Tensor = (self.layers(hidden) + 1) / 2
-        if self.shuffle == "patches":
-            return shuffle_patches(texture, random)
-        return toroidal_crop(texture, random, self.size)
-
-    def config(self) -> dict[str, Any]:
-        names = ("size", "latent", "width", "shuffle", "patches", "seed")
-        return {name: getattr(self, name) for name in names}
+    def forward(self, noise: Tensor, label: Tensor) -> Tensor:
+        """Values `(n, outside)`."""
+        return torch.bmm(noise.unsqueeze(1), self.weight[label]).squeeze(1) + self.bias[label]

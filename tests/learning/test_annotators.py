@@ -15,7 +15,7 @@ IMAGES = torch.rand(27, 1, 6, 6, generator=torch.Generator().manual_seed(1))
 
 
 def fill(path: Path, answers: dict[str, list[str]]) -> None:
-    rows = list(csv.DictReader(path.open()))
+    rows = list(csv.DictReader(path.read_text().splitlines()))
     left = {name: list(given) for name, given in answers.items()}
     for row in rows:
         if left.get(row["image"]):
@@ -27,7 +27,9 @@ def fill(path: Path, answers: dict[str, list[str]]) -> None:
 
 
 def names(path: Path) -> list[str]:
-    return list(dict.fromkeys(row["image"] for row in csv.DictReader(path.open())))
+    return list(
+        dict.fromkeys(row["image"] for row in csv.DictReader(path.read_text().splitlines()))
+    )
 
 
 def test_pictures_and_a_table_then_the_majority(tmp_path: Path):
@@ -40,7 +42,7 @@ def test_pictures_and_a_table_then_the_majority(tmp_path: Path):
         "sheet-001.png",
         "sheet-002.png",
     ]
-    rows = list(csv.DictReader(people.table.open()))
+    rows = list(csv.DictReader(people.table.read_text().splitlines()))
     assert len(rows) == 135
     assert {row["answer"] for row in rows} == {""}
     ids = names(people.table)

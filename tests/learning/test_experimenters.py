@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.distributions import Normal
 
 import scm
 from scm import ScmError
@@ -56,7 +57,7 @@ def test_experimenter_that_raises_loses_nothing_and_resumes(tmp_path: Path):
     second = Answers(again, path=path, batch=3)
     assert len(second) == 6
     torch.testing.assert_close(second(IMAGES), IMAGES[:, 0, 0, 0].double())
-    assert sum(again.calls, []) == IMAGES[6:, 0, 0, 0].tolist()
+    assert [pixel for call in again.calls for pixel in call] == IMAGES[6:, 0, 0, 0].tolist()
     assert Answers(Recorder(fail_after=0), path=path)(IMAGES).shape == (12,)
 
 
@@ -144,7 +145,7 @@ def test_simulator_bins_a_continuous_target():
     model = scm.SCM(
         "I -> T",
         I=scm.Root.normal(),
-        T=scm.Additive(lambda I: I, scm.mechanisms.Root.normal().law.distribution()),
+        T=scm.Linear({"I": 1.0}, noise=Normal(0.0, 1.0)),
     )
     with pytest.raises(ScmError, match="edges"):
         Simulator(model)

@@ -30,10 +30,10 @@ def two(values: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("k", [1, 2, 3, 4])
 def test_clusters_on_a_line_are_the_best_of_all(k):
     generator = torch.Generator().manual_seed(k)
-    values = torch.rand(9, generator=generator, dtype=torch.float64).mul(1000).round() / 1000
+    values = torch.rand(7, generator=generator, dtype=torch.float64).mul(500).round() / 500
     found = cluster(two(values), k, 0)
     best = min(
-        cost(values, torch.tensor(labels)) for labels in itertools.product(range(k), repeat=9)
+        cost(values, torch.tensor(labels)) for labels in itertools.product(range(k), repeat=7)
     )
     assert int(found.max()) == k - 1
     assert cost(values, found) == pytest.approx(best)
@@ -50,13 +50,13 @@ def test_clusters_of_more_levels_are_found():
 
 @pytest.mark.parametrize("chances", [(0.35, 0.65), (0.1, 0.5, 0.8), (0.1, 0.4, 0.6, 0.9)])
 def test_number_of_classes_is_found(chances):
-    """From predictions with an error of 0.04, and 4,000 outcomes: right in 38 of 40 or more.
+    """From predictions with an error of 0.04, and 4,000 outcomes: right in 19 of 20 or more.
 
-    These draws found 40, 40 and 40 of 40; a rule right in 99% falls below 38 with 0.8%.
+    A rule that is right in 99% falls below that with 1.7%.
     """
     generator = torch.Generator().manual_seed(9)
     right = 0
-    for _ in range(40):
+    for _ in range(20):
         p = torch.tensor(chances, dtype=torch.float64)[
             torch.randint(len(chances), (4000,), generator=generator)
         ]
@@ -65,12 +65,12 @@ def test_number_of_classes_is_found(chances):
         points = two((p + noise).clamp(0, 1))
         scores = [_criterion(cluster(points, k, 0), outcomes, 2) for k in range(1, 7)]
         right += int(np.argmin(scores)) + 1 == len(chances)
-    assert right >= 38
+    assert right >= 19
 
 
 def test_criterion_by_hand():
     labels, outcomes = torch.tensor([0, 0, 0, 1, 1]), torch.tensor([1, 0, 0, 1, 1])
-    by_hand = -2 * (np.log(1 / 3) + 2 * np.log(2 / 3)) + 2 * np.log(5)
+    by_hand = -2 * (np.log(1 / 3) + 2 * np.log(2 / 3)) + 3 * np.log(5)
     assert _criterion(labels, outcomes, 2) == pytest.approx(by_hand)
 
 

@@ -229,3 +229,5 @@ def test_a_batch_that_is_too_small_is_refused() -> None:
         train(SmallCNN(3), sources(), recipe=Recipe(steps=1, batch=1))
     with pytest.raises(ScmError, match="0 environments"):
         train(SmallCNN(3), [], recipe=QUICK)
+    with pytest.raises(ScmError, match="nothing to train"):
+        train(nn.Flatten(), sources(), recipe=QUICK)

@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.distributions import Independent, Normal
+from torch.distributions import Distribution, Independent, Normal
 from torch.utils.data import IterableDataset, get_worker_info
 
 from scm.errors import ScmError, nearest
@@ -97,18 +97,17 @@ class CounterfactualImages(IterableDataset[tuple[Tensor, Tensor]]):
             )
         if self.noise not in ("abducted", "prior"):
             raise ScmError(f"noise={self.noise!r}; {nearest(self.noise, ('abducted', 'prior'))}")
-        if self.noise == "abducted" and (
-            self.images is None or self.labels is None or self.cgn.encoder is None
-        ):
+        if self.noise == "prior":
+            return
+        if self.images is None or self.labels is None or self.cgn.encoder is None:
             raise ScmError(
                 "noise='abducted' needs images=, labels= and a CGN with an encoder; give them, or "
                 "draw noise='prior'"
             )
-        if self.noise == "abducted" and (self.jitter < 0 or len(self.images) != len(self.labels)):  # type: ignore[arg-type]
+        if self.jitter < 0 or len(self.images) != len(self.labels):
             raise ScmError(
-                f"jitter={self.jitter}, {len(self.images or ())} images and "  # type: ignore[arg-type]
-                f"{len(self.labels or ())} labels were given; expected jitter of 0 or more, and "  # type: ignore[arg-type]
-                "as many labels as images"
+                f"jitter={self.jitter}, {len(self.images)} images and {len(self.labels)} labels "
+                "were given; expected jitter of 0 or more, and as many labels as images"
             )
 
     def __len__(self) -> int:
@@ -123,7 +122,9 @@ class CounterfactualImages(IterableDataset[tuple[Tensor, Tensor]]):
         for block in range(first, blocks, step):
             images, labels = self._block(block)
             left = self.n - block * self.batch * self.ratio
-            parts = zip(images[:left].split(self.batch), labels[:left].split(self.batch), strict=True)
+            parts = zip(
+                images[:left].split(self.batch), labels[:left].split(self.batch), strict=True
+            )
             for part in parts:
                 yield part[0].clone(), part[1].clone()
 
@@ -136,9 +137,7 @@ class CounterfactualImages(IterableDataset[tuple[Tensor, Tensor]]):
                 self.cgn.sharpen(self.temperature)
             units = self._units(block, generator)
             own = units["Y"].cpu()
-            orders = [
-                [self._order(own, generator) for _ in range(self.ratio)] for _ in ("F", "B")
-            ]
+            orders = [[self._order(own, generator) for _ in range(self.ratio)] for _ in ("F", "B")]
             worlds = self._worlds(units, orders)
             images = worlds["X"].flatten(0, 1)
         finally:
@@ -311,7 +310,7 @@ class _Widened(nn.Module):
         self.net, self.jitter = net, jitter
         self.columns = slice(0, width) if first else slice(-width, None)
 
-    def forward(self, shown: Tensor) -> Independent:
+    def forward(self, shown: Tensor) -> Distribution:
         mean, log_scale = self.net(shown).chunk(2, -1)
         scale = log_scale.exp()
         added = torch.zeros_like(scale)

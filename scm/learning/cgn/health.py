@@ -116,7 +116,7 @@ class MaskMonitor:
         """Take in a batch of masks `(n, 1, height, width)` with labels `(n,)`."""
         with torch.no_grad():
             flat = masks.detach().flatten(1).double().cpu()
-            at_border = border(*masks.shape[-2:], 3).flatten()
+            at_border = border(masks, 3).flatten()
             bits = -(torch.xlogy(flat, flat) + torch.xlogy(1 - flat, 1 - flat)).mean(1)
             bits = bits / torch.log(torch.tensor(2.0))
             rows = torch.stack([flat.mean(1), flat[:, at_border].mean(1), bits])

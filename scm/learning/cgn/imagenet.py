@@ -229,8 +229,9 @@ def patch_grid(
     down, across = (max(0, pixels - size + 1) for pixels in frame)
     if down * across < side**2:
         raise ScmError(
-            f"images of {frame[0]}x{frame[1]} pixels have {down * across} windows of {size}x{size}; "
-            f"a grid of {side}x{side} needs {side**2}: take smaller patches, or fewer"
+            f"images of {frame[0]}x{frame[1]} pixels have {down * across} windows of "
+            f"{size}x{size}, and a grid of {side}x{side} needs {side**2}: take smaller patches, or "
+            "fewer"
         )
     draws = torch.Generator().manual_seed(seed) if isinstance(seed, int) else seed
     uniform = torch.rand(n, down * across, generator=draws, dtype=torch.float64)

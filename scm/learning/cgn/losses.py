@@ -76,13 +76,13 @@ def reconstruction(images: Tensor, truth: Tensor, sigma: float) -> Tensor:
     return (images - truth).square().flatten(1).sum(1).mean() / (2 * sigma**2)
 
 
-def divergence(mean: Tensor, log_scale: Tensor) -> Tensor:
-    """`KL(N(mean, scale^2) || N(0, I))` per row of `(n, width)`.
+def divergence(mean: Tensor, log_scale: Tensor, weights: Tensor | None = None) -> Tensor:
+    """`KL(N(mean, scale^2) || N(0, I))` per row of `(n, width)`, each number weighed if asked.
 
     Source: Kingma and Welling (2014), appendix B.
     """
     terms = mean.square() + (2 * log_scale).exp() - 1 - 2 * log_scale
-    return 0.5 * terms.sum(-1).mean()
+    return 0.5 * (terms if weights is None else terms * weights).sum(-1).mean()
 
 
 def lsgan(scores: Tensor, *, real: bool) -> Tensor:
@@ -144,8 +144,9 @@ def mask(masks: Tensor, low: float = 0.1, high: float | None = None) -> Tensor:
     return (F.relu(low - mean) + F.relu(mean - upper)).mean()
 
 
-def border(height: int, width: int, pixels: int) -> Tensor:
-    """Which pixels `(height, width)` are within some pixels of the border."""
+def border(masks: Tensor, pixels: int) -> Tensor:
+    """Which pixels `(height, width)` of masks are within some pixels of the border."""
+    height, width = masks.shape[-2:]
     inside = torch.zeros(height, width, dtype=torch.bool)
     inside[pixels : height - pixels, pixels : width - pixels] = True
     return ~inside
@@ -162,7 +163,7 @@ def edge(masks: Tensor, pixels: int = 3) -> Tensor:
         >>> edge(torch.ones(1, 1, 8, 8), pixels=1)     # 28 of 64 pixels
         tensor(0.4375)
     """
-    at_border = border(*masks.shape[-2:], pixels).to(masks)
+    at_border = border(masks, pixels).to(masks)
     return (masks * at_border).flatten(1).mean(1).mean()
 
 

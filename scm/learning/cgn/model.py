@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ class CGN(SCM):
                 f"sharpen({temperature}) was called on a {type(shape).__name__}; expected a "
                 "positive number, and a shape mechanism with a temperature"
             )
-        shape.temperature = float(temperature)
+        shape.temperature = float(temperature)  # type: ignore[assignment]
         return self
 
     @classmethod
@@ -165,7 +166,7 @@ def image_encoder(
         nn.ConstantPad1d((0, height * width - classes), 0.0),
         nn.Unflatten(1, (planes + 1, height, width)),
     ]
-    for inside, outside in zip(wide[:-1], wide[1:], strict=True):
+    for inside, outside in pairwise(wide):
         convolution = nn.Conv2d(inside, outside, 3, stride=2, padding=1)
         layers += [convolution, nn.BatchNorm2d(outside), nn.ReLU()]
     features = wide[-1] * (height // 8) * (width // 8)

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from scm.errors import ScmError
-from scm.mechanisms.cgn import ConvShape, ConvTexture, Labelled
+from scm.mechanisms.cgn import Labelled
+from scm.mechanisms.cgn_conv import ConvShape, ConvTexture
 from scm.mechanisms.types import Categorical
 
 __all__ = ["read_published"]
@@ -27,10 +28,10 @@ _CLASSES = 10
 # Layer of the file -> where it stands in the mechanism.
 _SHAPE = {
     "0": "linear",
-    "4": "layers.2.1",
-    "5": "layers.2.2",
-    "9": "layers.4.1",
-    "10": "layers.4.2",
+    "4": "layers.1.1",
+    "5": "layers.1.2",
+    "9": "layers.3.1",
+    "10": "layers.3.2",
 }
 _TEXTURE = {
     "0": "linear",
@@ -58,14 +59,14 @@ def read_published(path: str | Path) -> tuple[ConvShape, ConvTexture, ConvTextur
     state = _state(path)
     shape = ConvShape()
     front, back = ConvTexture(shuffle="crop"), ConvTexture(shuffle="crop")
-    found: dict[str, Tensor] = {}
     wanted: dict[str, tuple[int, ...]] = {"label_emb.weight": (_CLASSES, _CLASSES)}
     places: dict[str, list[tuple[Labelled, str]]] = {"label_emb.weight": []}
-    for prefix, mechanism, layers in (
+    parts: list[tuple[str, Labelled, dict[str, str]]] = [
         ("f_shape", shape, _SHAPE),
         ("f_text1", front, _TEXTURE),
         ("f_text2", back, _TEXTURE),
-    ):
+    ]
+    for prefix, mechanism, layers in parts:
         mechanism.bind("?", {"Y": Categorical(_CLASSES)})
         own = mechanism.state_dict()
         places["label_emb.weight"].append((mechanism, "embedding.weight"))
@@ -76,12 +77,11 @@ def read_published(path: str | Path) -> tuple[ConvShape, ConvTexture, ConvTextur
                     wanted[key] = tuple(own[f"{name}.{leaf}"].shape)
                     places[key] = [(mechanism, f"{name}.{leaf}")]
     _check(path, state, wanted)
-    found = {key: state[key] for key in wanted}
     with torch.no_grad():
         for key, targets in places.items():
             for mechanism, name in targets:
-                mechanism.state_dict()[name].copy_(found[key])
-    for mechanism in (shape, front, back):
+                mechanism.state_dict()[name].copy_(state[key])
+    for _, mechanism, _ in parts:
         mechanism.node, mechanism.parents = "?", {}
         mechanism.eval()
     return shape, front, back

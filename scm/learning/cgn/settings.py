@@ -68,10 +68,10 @@ class Settings:
     mass: tuple[float, float] = (0.05, 0.4)
     sigma: float = 0.3
     centre: float = 1.0
-    by_class: bool = False
+    by_class: bool = True
     peak: bool = False
     shape_latent: int = 16
-    texture_latent: int = 4
+    texture_latent: int = 3
     shape_width: int = 96
     encoder_width: int = 24
     steps: int = 1500
@@ -85,7 +85,7 @@ class Settings:
     keep: float = 0.99
     temperature: float = 2.0
     jitter: float = 0.3
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     watch_from: float = 0.3
 
     def __post_init__(self) -> None:
@@ -108,7 +108,6 @@ SETTINGS: dict[str, Settings] = {
         textures="grid",
         weights=_WILDLIFE,
         centre=1.5,
-        by_class=True,
         texture_latent=20,
         canvas=64,
         canvas_steps=800,

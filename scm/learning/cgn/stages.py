@@ -97,6 +97,7 @@ class Autoencoding(Stage):
         self.optimisers["all"] = torch.optim.Adam(parameters, lr=settings.lr)
 
     def step(self, t: int, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """One step of descent on a batch; see `Stage.step`."""
         own, encoder = self.settings, self.cgn.encoder
         assert encoder is not None
         shown = torch.cat([images.flatten(1), F.one_hot(labels, own.classes).to(images)], 1)
@@ -105,10 +106,12 @@ class Autoencoding(Stage):
         noise = encoder.split(mean + log_scale.exp() * draw)
         m, f, b = (self._mechanism(v).generate(noise[v], labels) for v in ("M", "F", "B"))
         ramp = min(1.0, (t + 1) / (own.divergence_ramp * self.steps + 1))
+        # Of the textures in full from the first step: their labels, not u, are to say the colour.
+        widths = torch.full(mean.shape[1:], 1.0)
+        widths[encoder.split(torch.arange(encoder.width))["M"]] = ramp
         loss = (
-            own.weights.reconstruction
-            * losses.reconstruction(compose(m, f, b), images, own.sigma)
-            + own.weights.divergence * ramp * losses.divergence(mean, log_scale)
+            own.weights.reconstruction * losses.reconstruction(compose(m, f, b), images, own.sigma)
+            + own.weights.divergence * losses.divergence(mean, log_scale, widths.to(mean))
             + self._of_masks(t, m)
             + self._of_textures(images, m, f, b)
         )
@@ -150,6 +153,7 @@ class Canvases(Stage):
         self.optimisers["critic"] = adam(critic.parameters(), lr=1e-3, betas=betas)
 
     def step(self, t: int, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """One step of descent on a batch; see `Stage.step`."""
         encoder, critic = self.cgn.encoder, self.beside["critic"]
         assert encoder is not None
         with torch.no_grad():
@@ -193,6 +197,7 @@ class Adversarial(Stage):
             self.optimisers[name] = torch.optim.Adam(parameters, settings.lr, betas=(0.5, 0.999))
 
     def step(self, t: int, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """One step of descent on a batch; see `Stage.step`."""
         critic, weights, lr = self.beside["critic"], self.settings.weights, self.settings.lr
         parts = []
         for node in ("M", "F", "B"):

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import pickle
-import secrets
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,7 +16,9 @@ from scm.learning.cgn.health import MaskMonitor
 from scm.learning.cgn.model import CGN, image_encoder
 from scm.learning.cgn.settings import Settings, settings_of
 from scm.learning.cgn.stages import Adversarial, Autoencoding, Canvases, Stage
-from scm.mechanisms.cgn import ColourTexture, ConvShape, ConvTexture, GridTexture, Labelled, Shape
+from scm.learning.checkpoint import read_checkpoint, write_checkpoint
+from scm.mechanisms.cgn import ColourTexture, GridTexture, Labelled, Shape
+from scm.mechanisms.cgn_conv import ConvShape, ConvTexture
 from scm.mechanisms.seeding import seeded
 from scm.progress import progress_bar
 
@@ -105,9 +103,7 @@ def untrained(settings: Settings, seed: int = 0) -> CGN:
             GridTexture(size, own.texture_latent, canvas=own.canvas, seed=seed + k) for k in (1, 2)
         ]
     with seeded(seed + 3):
-        encoder = image_encoder(
-            shape, *textures, classes=own.classes, channels=own.encoder_width
-        )
+        encoder = image_encoder(shape, *textures, classes=own.classes, channels=own.encoder_width)
     return CGN(shape, *textures, encoder=encoder, classes=own.classes)
 
 
@@ -125,7 +121,8 @@ class _Run:
     ) -> None:
         self.images, self.labels, self.settings = images, labels, settings
         self.seed, self.path, self.every = seed, path, every
-        self.cgn = untrained(settings, seed).to(images)
+        self.cgn = untrained(settings, seed)
+        self.cgn.to(images)
         self.average = {k: v.detach().clone() for k, v in self.cgn.state_dict().items()}
         self.monitor = MaskMonitor(settings.classes)
         digest = hashlib.sha256(labels.cpu().numpy().tobytes())
@@ -133,7 +130,7 @@ class _Run:
         self.identity = {
             "format": _FORMAT,
             "settings": json.dumps(asdict(settings)),
-            "seed": seed,
+            "seed": str(seed),
             "data": digest.hexdigest(),
         }
 
@@ -155,7 +152,8 @@ class _Run:
         else:
             self._write(len(stages), 0, None)
         self.cgn.load_state_dict(self.average)
-        return self.cgn.eval()
+        self.cgn.eval()
+        return self.cgn
 
     def _stage(self, number: int, stage: Stage, state: Any, progress: bool) -> None:
         start = 0
@@ -215,48 +213,21 @@ class _Run:
         if self.path is None:
             return
         state = {
-            **self.identity,
+            "identity": self.identity,
             "stage": number,
             "step": step,
             "model": self.cgn.state_dict(),
             "average": self.average,
             "monitor": self.monitor.totals,
-            "beside": {} if stage is None else stage.beside.state_dict(),
-            "optimisers": {}
-            if stage is None
-            else {name: o.state_dict() for name, o in stage.optimisers.items()},
+            "beside": stage.beside.state_dict() if stage else {},
+            "optimisers": {k: o.state_dict() for k, o in stage.optimisers.items()} if stage else {},
         }
-        beside = self.path.with_name(f".{secrets.token_hex(8)}.tmp")
-        try:
-            torch.save(state, beside)
-            os.replace(beside, self.path)
-        except (OSError, RuntimeError) as error:
-            raise ScmError(
-                f"the checkpoint could not be written to {self.path} ({error}); the one before is "
-                "untouched. Choose a folder that exists, may be written, and has room"
-            ) from error
-        finally:
-            with suppress(OSError):
-                beside.unlink()
+        write_checkpoint(self.path, state)
 
     def _read(self) -> Any:
         if self.path is None or not self.path.exists():
             return None
-        try:
-            state = torch.load(self.path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-            raise ScmError(
-                f"the checkpoint {self.path} cannot be read ({error!s:.200}); delete it to start "
-                "again"
-            ) from error
-        for key, value in self.identity.items():
-            if not isinstance(state, dict) or state.get(key) != value:
-                given = state.get(key) if isinstance(state, dict) else type(state).__name__
-                raise ScmError(
-                    f"the checkpoint {self.path} is of another run: its {key} is {given!s:.300}, "
-                    f"this run's {value!s:.300}; give another path, or delete it"
-                )
-        return state
+        return read_checkpoint(self.path, self.identity)
 
     def _take(self, state: Any) -> None:
         self.cgn.load_state_dict(state["model"])

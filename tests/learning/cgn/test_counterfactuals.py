@@ -49,7 +49,7 @@ def test_n_images_with_three_labels_each_the_same_every_time(
     assert not torch.equal(x, other)
 
 
-@pytest.mark.parametrize(("fresh", "textures"), [(True, 12), (False, 48)])
+@pytest.mark.parametrize(("fresh", "textures"), [(True, 12), (False, 12 + 48)])
 def test_masks_are_computed_once_for_a_unit(
     cgn: CGN, fresh: bool, textures: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,7 +65,7 @@ def test_masks_are_computed_once_for_a_unit(
 
         monkeypatch.setattr(mechanism, "generate", counted)
     _, labels = made(cgn, 48, ratio=4, fresh=fresh, noise="prior")
-    # 12 units of 4 counterfactuals each; the units' own textures are not needed if not fresh.
+    # 12 units as they are, then 4 counterfactuals of each.
     assert rows == {"M": 12, "F": textures, "B": textures}
     assert all(count % 4 == 0 for count in labels[:, 0].bincount().tolist())
 
@@ -85,7 +85,7 @@ def test_a_fresh_counterfactual_is_the_unit_with_other_units_textures(cgn: CGN) 
 
 @pytest.mark.parametrize("assignment", ["permuted", "derangement"])
 def test_a_permutation_keeps_the_counts_of_labels(cgn: CGN, assignment: str) -> None:
-    _, y = made(cgn, 24, batch=24, assignment=assignment)
+    _, y = made(cgn, 60, batch=60, assignment=assignment)
     counts = [column.bincount(minlength=3).tolist() for column in y.T]
     assert counts[0] == counts[1] == counts[2]
     agree = (y[:, :1] == y[:, 1:]).sum()
@@ -109,7 +109,7 @@ def test_independent_labels_are_independent(cgn: CGN) -> None:
     """Pearson's chi-square on 3 x 3 cells; false-alarm rate 1e-3, the seed is fixed."""
     from scipy import stats
 
-    _, y = made(cgn, 900, batch=300, assignment="independent")
+    _, y = made(cgn, 600, batch=300, assignment="independent")
     for a, b in ((0, 1), (0, 2), (1, 2)):
         table = torch.bincount(3 * y[:, a] + y[:, b], minlength=9).reshape(3, 3)
         assert stats.chi2_contingency(table.numpy()).pvalue > 1e-3

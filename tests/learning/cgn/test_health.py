@@ -40,7 +40,9 @@ def test_an_inverted_class_is_named_with_what_was_measured() -> None:
     m[..., 5:11, 5:11] = 1
     y = torch.arange(6) % 3
     m[y == 1] = 1 - m[y == 1]
-    with pytest.raises(CollapsedMaskError, match=r"class 1: mean 0\.859, .* border mean 1\.000") as e:
+    with pytest.raises(
+        CollapsedMaskError, match=r"class 1: mean 0\.859, .* border mean 1\.000"
+    ) as e:
         mask_health(m, y, 3).check(Limits())
     assert e.value.classes == (1,)
 

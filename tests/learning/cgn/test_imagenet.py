@@ -1,0 +1,368 @@
+"""The ImageNet CGN, tiny: patches by brute force, which loss moves what, training, resuming."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from scm.errors import ScmError
+from scm.learning.cgn import CGN, CollapsedMaskError, Limits
+from scm.learning.cgn.imagenet import (
+    ImageNetWeights,
+    Patches,
+    backbones,
+    imagenet_cgn,
+    patch_grid,
+    pseudo_images,
+    truncate,
+)
+from scm.learning.cgn.imagenet_training import composites, train_imagenet_cgn
+from scm.learning.inception import InceptionScore
+from scm.learning.perceptual import VGGFeatures
+from scm.mechanisms.biggan import BigGAN
+from scm.vision import torchvision
+
+pytest.importorskip("pytorch_pretrained_biggan")
+
+TINY = {
+    "output_dim": 16,
+    "z_dim": 4,
+    "class_embed_dim": 4,
+    "channel_width": 8,
+    "num_classes": 3,
+    "layers": [[True, 16, 8], [False, 8, 4], [True, 4, 2], [False, 2, 1]],
+    "attention_layer_position": 2,
+}
+PATCHES = Patches(side=2, size=5)
+OFF = ImageNetWeights(0, 0, 0, 0, 0, 0)
+RATES = {"lr_shape": 3e-4, "lr_texture": 3e-3, "lr_background": 3e-3}
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+class Brightness(nn.Module):
+    """What a U2-Net sees in a minute's work: bright is salient. It has no dead ReLUs."""
+
+    small = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 1, 3, padding=1)
+        nn.init.constant_(self.conv.weight, 0.2)
+        nn.init.constant_(self.conv.bias, -6.0)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.conv(images).sigmoid()
+
+
+def small_vgg(weights: None = None) -> nn.Module:
+    layers: list[nn.Module] = []
+    for inside, outside in ((3, 4), (4, 4), (4, 6), (6, 6)):
+        layers += [nn.Conv2d(inside, outside, 3, padding=1), nn.BatchNorm2d(outside)]
+        layers += [nn.ReLU(), nn.MaxPool2d(2)]
+    network = nn.Module()
+    network.features = nn.Sequential(*layers)
+    return network
+
+
+@pytest.fixture(scope="module")
+def vgg():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torchvision("models"), "vgg16_bn", small_vgg)
+        return VGGFeatures()
+
+
+@pytest.fixture(scope="module")
+def with_u2net():
+    return imagenet_cgn(TINY, small=True, shared=True)
+
+
+@pytest.fixture(scope="module")
+def template():
+    cgn = imagenet_cgn(TINY, small=True)
+    cgn.mechanisms["M"].saliency = Brightness()
+    return cgn
+
+
+@pytest.fixture
+def cgn(template):
+    return copy.deepcopy(template)
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    return BigGAN(TINY)
+
+
+def train(cgn, teacher, vgg, **options):
+    settings = {"steps": 2, "accumulate": 3, "patches": PATCHES, "progress": False, **RATES}
+    return train_imagenet_cgn(cgn, teacher, vgg, **{**settings, **options})
+
+
+def state(module: nn.Module) -> dict[str, Tensor]:
+    return {k: v.clone() for k, v in module.state_dict().items()}
+
+
+def moved(cgn: CGN, before: dict[str, Tensor]) -> set[str]:
+    """Nodes any of whose weights differ."""
+    return {
+        node
+        for node in "MFB"
+        for name, value in cgn.mechanisms[node].generator.state_dict().items()
+        if not torch.equal(value, before[node][name])
+    }
+
+
+def weights_of(cgn: CGN) -> dict[str, dict[str, Tensor]]:
+    return {node: state(cgn.mechanisms[node].generator) for node in "MFB"}
+
+
+# --- patches
+
+
+def grid_by_loops(image, mask, side, size, temperature, uniform):
+    """The rule of `patch_grid` window by window, and its upscaling pixel by pixel."""
+    height, width = mask.shape
+    scores = []
+    for top, left in itertools.product(range(height - size + 1), range(width - size + 1)):
+        share = sum(
+            mask[y, x] for y in range(top, top + size) for x in range(left, left + size)
+        ) / (size * size)
+        gumbel = -np.log(-np.log(uniform[len(scores)]))
+        scores.append((share / temperature + gumbel, top, left))
+    scores.sort(reverse=True)
+    edge = side * size
+    grid = np.zeros((image.shape[0], edge, edge))
+    for k, (_, top, left) in enumerate(scores[: side * side]):
+        y, x = size * (k // side), size * (k % side)
+        grid[:, y : y + size, x : x + size] = image[:, top : top + size, left : left + size]
+
+    def along(pixels: int) -> np.ndarray:
+        matrix = np.zeros((pixels, edge))
+        for p in range(pixels):
+            at = min(max((p + 0.5) * edge / pixels - 0.5, 0), edge - 1)
+            low = int(at)
+            high = min(low + 1, edge - 1)
+            matrix[p, low] += 1 - (at - low)
+            matrix[p, high] += at - low
+        return matrix
+
+    return along(height) @ grid @ along(width).T
+
+
+def test_the_patch_grid_is_that_of_a_search_by_brute_force() -> None:
+    images = torch.rand(2, 3, 14, 11, generator=generator(), dtype=torch.float64)
+    masks = torch.rand(2, 1, 14, 11, generator=generator(1), dtype=torch.float64)
+    found = patch_grid(images, masks, side=3, size=3, temperature=0.05, seed=5)
+    uniform = torch.rand(2, 12 * 9, generator=generator(5), dtype=torch.float64).numpy()
+    for k in range(2):
+        expected = grid_by_loops(images[k].numpy(), masks[k, 0].numpy(), 3, 3, 0.05, uniform[k])
+        np.testing.assert_allclose(found[k], expected, atol=1e-12)
+
+
+def test_patches_of_the_papers_size_come_from_under_the_mask() -> None:
+    masks = torch.zeros(1, 1, 90, 90)
+    masks[..., 20:60, 30:70] = 1
+    images = torch.rand(1, 3, 90, 90, generator=generator())
+    images = images.where(masks.bool(), torch.tensor(-1.0))
+    grid = patch_grid(images, masks, temperature=1e-3)
+    assert grid.shape == images.shape
+    assert grid.min() >= 0
+    assert not torch.equal(grid, patch_grid(images, masks, temperature=1e-3, seed=1))
+    patches = grid.unfold(2, 15, 15).unfold(3, 15, 15).permute(0, 2, 3, 1, 4, 5).reshape(36, -1)
+    assert len(patches.unique(dim=0)) == 36  # drawn without replacement
+
+
+def test_patches_that_cannot_be_cut_are_refused() -> None:
+    images, masks = torch.zeros(1, 3, 16, 16), torch.zeros(1, 1, 16, 16)
+    with pytest.raises(ScmError, match="have 4 windows of 15x15, and a grid of 6x6 needs 36"):
+        patch_grid(images, masks)
+    with pytest.raises(ScmError, match=r"expected \(n, c, h, w\) and \(n, 1, h, w\)"):
+        patch_grid(images, masks.expand(1, 3, 16, 16))
+    with pytest.raises(ScmError, match="'composite' or 'biggan'"):
+        Patches(source="mask")
+
+
+# --- the model
+
+
+def test_at_first_the_composite_is_biggans_image(with_u2net, teacher) -> None:
+    noise = torch.randn(2, 4, generator=generator())
+    labels = torch.tensor([0, 2])
+    with torch.no_grad():
+        images = pseudo_images(with_u2net, teacher, noise, labels)
+        assert torch.equal(images.truth, teacher.image(noise, labels))
+    torch.testing.assert_close(images.composite, images.truth, rtol=0, atol=1e-6)
+    for node, image in zip("FB", (images.foreground, images.background), strict=True):
+        assert torch.equal(image, images.truth), node
+
+
+def test_worlds_are_those_of_passes_by_hand_and_survive_saving(with_u2net, tmp_path) -> None:
+    units = with_u2net.sample(2, seed=0)
+    worlds = units.sweep(Y1=range(3)).sweep(Y2=[0, 1]).sweep(Y3=[2])["X"]
+    shape, foreground, background = backbones(with_u2net)
+    labels = [torch.full((2,), y) for y in range(3)]
+    with torch.no_grad():
+        m = shape.mask(shape.image(units["U"], labels[2]))
+        f, b = foreground.image(units["U"], labels[1]), background.image(units["U"], labels[2])
+    torch.testing.assert_close(worlds[2, 1, 0], m * f + (1 - m) * b, rtol=0, atol=1e-5)
+    with_u2net.save(tmp_path / "cgn.scm")
+    again = CGN.load(tmp_path / "cgn.scm")
+    assert torch.equal(again.sample(2, seed=0)["X"], units["X"])
+
+
+def test_mechanisms_have_their_own_noise_or_share_one(template, with_u2net) -> None:
+    assert "U" not in template.mechanisms
+    units = template.do(Y=1).sample(2, seed=0)
+    assert not torch.equal(units["F"], units["B"])  # the same weights, other noise
+    units = with_u2net.do(Y=1).sample(2, seed=0)
+    assert torch.equal(units["F"], units["B"])
+
+
+def test_truncation_makes_units_more_alike(cgn) -> None:
+    def spread() -> float:
+        return float(cgn.do(Y=0).sample(64, seed=0)["F"].std(0).mean())
+
+    wide = spread()
+    assert truncate(cgn, 0.1) is cgn
+    assert spread() < 0.5 * wide
+    with pytest.raises(ScmError, match="above 0 and at most 1"):
+        truncate(cgn, 2.0)
+
+
+# --- training
+
+
+@pytest.mark.parametrize(
+    ("loss", "nodes"),
+    [
+        ("l1", "MFB"),
+        ("perceptual", "MFB"),
+        ("binary", "M"),
+        ("mask", "M"),
+        ("texture", "F"),
+        ("background", "B"),
+    ],
+)
+def test_a_loss_moves_its_own_mechanisms_and_no_other(cgn, vgg, loss, nodes) -> None:
+    other = BigGAN(TINY, seed=9)  # other weights than the CGN's, lest there be nothing to rebuild
+    if nodes == "MFB":  # of equal textures, the composite does not know its mask
+        cgn.mechanisms["B"].generator.load_state_dict(BigGAN(TINY, seed=8).generator.state_dict())
+    if loss == "mask":  # nothing is salient: the mask is too small
+        nn.init.constant_(cgn.mechanisms["M"].saliency.conv.bias, -9.0)
+    before = weights_of(cgn)
+    limits = Limits(mean=(0, 1), border=2, entropy=2)
+    on = ImageNetWeights(**{**asdict(OFF), loss: 1.0})
+    trained = train(cgn, other, vgg, steps=1, weights=on, limits=limits)
+    assert moved(cgn, before) == set(nodes)
+    assert asdict(OFF).keys() & trained.history[0].keys() == {loss}
+
+
+@pytest.mark.parametrize("source", ["composite", "biggan"])
+def test_all_losses_end_to_end(cgn, teacher, vgg, source) -> None:
+    before, saliency = weights_of(cgn), state(cgn.mechanisms["M"].saliency)
+    score = InceptionScore(classifier=nn.Flatten(), name="pixels")
+    trained = train(
+        cgn,
+        teacher,
+        vgg,
+        steps=8,
+        patches=Patches(side=2, size=5, source=source),
+        monitors={score.name: score},
+        watched=6,
+        every=4,
+    )
+    first, last = trained.history[0], trained.history[-1]
+    assert last["loss"] < 0.9 * first["loss"]
+    assert last["background"] < 0.9 * first["background"]
+    weighed = sum(value * first[name] for name, value in asdict(ImageNetWeights()).items())
+    assert first["loss"] == pytest.approx(weighed, rel=1e-5)
+    assert moved(cgn, before) == set("MFB")
+    assert all(torch.equal(v, saliency[k]) for k, v in state(cgn.mechanisms["M"].saliency).items())
+    assert [score.name in row for row in trained.history] == [False, False, False, True] * 2
+    assert last[score.name] == pytest.approx(score(composites(cgn, 6)), rel=1e-5)
+    assert 0 < last["mask mean"] < 1
+    assert "random weights stands in" in trained.note
+
+
+def test_the_u2net_trains_its_backbone_and_stays_as_it_is(with_u2net, teacher, vgg) -> None:
+    cgn = copy.deepcopy(with_u2net)
+    before, saliency = weights_of(cgn), state(cgn.mechanisms["M"].saliency)
+    trained = train(cgn, teacher, vgg, steps=2, accumulate=1)
+    assert moved(cgn, before) == set("MFB")
+    assert all(torch.equal(v, saliency[k]) for k, v in state(cgn.mechanisms["M"].saliency).items())
+    assert trained.history[1]["background"] < trained.history[0]["background"]
+
+
+def test_a_pseudo_batch_is_its_images_however_they_are_passed(cgn, teacher, vgg) -> None:
+    alone = train(copy.deepcopy(cgn), teacher, vgg, accumulate=4, batch=1)
+    together = train(cgn, teacher, vgg, accumulate=4, batch=3)  # 3 and 1
+    for row, other in zip(alone.history, together.history, strict=True):
+        assert other == pytest.approx(row, rel=1e-3, abs=1e-5)
+
+
+def test_mixed_precision_is_near_to_full(cgn, teacher, vgg) -> None:
+    full = train(copy.deepcopy(cgn), teacher, vgg, accumulate=1)
+    mixed = train(cgn, teacher, vgg, accumulate=1, mixed=True)
+    assert mixed.history[1]["loss"] == pytest.approx(full.history[1]["loss"], rel=0.03)
+    assert mixed.history[1] != full.history[1]
+    assert all(p.dtype == torch.float32 for p in cgn.parameters())
+
+
+def test_a_killed_training_goes_on_bit_for_bit(cgn, teacher, vgg, tmp_path) -> None:
+    whole = train(copy.deepcopy(cgn), teacher, vgg, steps=4, accumulate=2)
+    file, calls = tmp_path / "training.pt", []
+
+    class Killed(Exception):
+        pass
+
+    def monitor(batches):
+        calls.append(1)
+        if len(calls) == 3:  # after Adam's third step, before its checkpoint
+            raise Killed
+        return 0.0
+
+    watch = {"monitors": {"none": monitor}, "watched": 1}
+    options = {"steps": 4, "accumulate": 2, "checkpoint": file, **watch}
+    with pytest.raises(Killed):
+        train(copy.deepcopy(cgn), teacher, vgg, **options)
+    again = train(copy.deepcopy(cgn), teacher, vgg, **options)
+    assert len(calls) == 5
+    plain = [{k: v for k, v in row.items() if k != "none"} for row in again.history]
+    assert plain == list(whole.history)
+    expected = whole.cgn.state_dict()
+    assert all(torch.equal(v, expected[k]) for k, v in again.cgn.state_dict().items())
+    with pytest.raises(ScmError, match="is another training's"):
+        train(cgn, teacher, vgg, **options, seed=1)
+
+
+def test_collapsed_masks_stop_the_training_before_they_are_learned(cgn, teacher, vgg) -> None:
+    before = weights_of(cgn)
+    with pytest.raises(CollapsedMaskError, match=r"step 1 collapsed: mean 0\.\d+, expected 0.9"):
+        train(cgn, teacher, vgg, limits=Limits(mean=(0.9, 1.0), border=2, entropy=2))
+    assert moved(cgn, before) == set()
+
+
+def test_what_does_not_fit_is_refused(cgn, teacher, vgg) -> None:
+    with pytest.raises(ScmError, match="expected the same"):
+        train(cgn, BigGAN({**TINY, "num_classes": 4}), vgg)
+    with pytest.raises(ScmError, match=r"ImageNetWeights\(perceptual=0, texture=0\)"):
+        train(cgn, teacher, None)
+    with pytest.raises(ScmError, match="every loss is switched off"):
+        train(cgn, teacher, vgg, weights=OFF)
+    with pytest.raises(ScmError, match="accumulate=0"):
+        train(cgn, teacher, vgg, accumulate=0)
+    with pytest.raises(ScmError, match=r"expected 0 \(off\) or more"):
+        ImageNetWeights(mask=-1)
+    with torch.no_grad():
+        next(cgn.mechanisms["B"].generator.parameters()).fill_(torch.nan)
+    with pytest.raises(ScmError, match="stopped being finite in step 1"):
+        train(cgn, teacher, vgg)

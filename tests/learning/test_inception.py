@@ -1,0 +1,68 @@
+"""Inception Score: against torchmetrics, its bounds, and what stands in for Inception-v3."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from scm.errors import ScmError
+from scm.learning.inception import InceptionScore, inception_score
+from scm.vision import torchvision
+
+
+def probabilities(n: int, classes: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(n, classes, generator=torch.Generator().manual_seed(seed)).softmax(1)
+
+
+def test_the_score_is_torchmetrics() -> None:
+    torchvision()  # torchmetrics imports it, and cannot do so beside a torch without CUDA
+    image = pytest.importorskip("torchmetrics.image.inception")
+    images = torch.randn(40, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        classifier = nn.Sequential(nn.Flatten(), nn.Linear(48, 7))
+    with pytest.warns(UserWarning, match="memory footprint"):
+        theirs = image.InceptionScore(feature=classifier, splits=1, normalize=False)
+    theirs.update(images)
+    with pytest.warns(UserWarning, match="degrees of freedom"):  # of one split
+        mean, _ = theirs.compute()
+    ours = InceptionScore(classifier=classifier, name="a linear layer")
+    assert ours(images.split(7)) == pytest.approx(float(mean), rel=1e-5)
+
+
+def test_the_score_is_between_one_and_the_number_of_classes() -> None:
+    assert inception_score(torch.eye(5)) == pytest.approx(5)
+    assert inception_score(torch.full((9, 5), 0.2)) == pytest.approx(1)
+    assert 1 < inception_score(probabilities(50, 5)) < 5
+
+
+def test_the_score_is_the_mutual_information_of_image_and_class() -> None:
+    rows = probabilities(6, 3).tolist()
+    marginal = [sum(row[k] for row in rows) / 6 for k in range(3)]
+    information = sum(p * math.log(p / marginal[k]) for row in rows for k, p in enumerate(row)) / 6
+    assert inception_score(torch.tensor(rows)) == pytest.approx(math.exp(information), rel=1e-5)
+
+
+def test_what_stands_in_is_named_and_its_mode_restored() -> None:
+    classifier = nn.Sequential(nn.Dropout(0.5), nn.Flatten())
+    score = InceptionScore(classifier=classifier, name="pixels")
+    assert (score.name, score.trained) == ("Inception Score by pixels (stand-in)", False)
+    images = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    assert score([images]) == score([images])
+    assert classifier.training
+    with pytest.raises(ScmError, match="no images were given"):
+        score([])
+    with pytest.raises(ScmError, match="weights for Inception-v3 or a classifier"):
+        InceptionScore("weights.pth", classifier)
+
+
+@pytest.mark.slow
+def test_inception_v3_reads_torchvisions_weights(tmp_path) -> None:
+    random = InceptionScore(seed=3)
+    assert random.name == "Inception Score by random weights (stand-in)"
+    torch.save(random.classifier.state_dict(), tmp_path / "inception.pth")
+    read = InceptionScore(tmp_path / "inception.pth")
+    assert (read.name, read.trained) == ("Inception Score", True)
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)).tanh()
+    assert read([images]) == random([images])
