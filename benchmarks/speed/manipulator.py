@@ -100,8 +100,7 @@ def race(
         LOOP: lambda: one_by_one(objective, query, (True, False)),
         PLAIN: lambda: one_by_one(objective, query, (False,)),
     }
-    with torch.no_grad():
-        values = {name: objective(find().float(), query) for name, find in systems.items()}
+    values = {name: objective(find().float(), query).detach() for name, find in systems.items()}
     notes = {name: f"mean objective {value.mean():.5f}" for name, value in values.items()}
     worse = (values[OURS] > values[LOOP] + 1e-3).float().mean()
     notes[OURS] += f"; worse than {LOOP} by more than 0.001 in {worse:.0%} of the queries"

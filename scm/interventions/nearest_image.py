@@ -166,8 +166,8 @@ def nearest_images(
         >>> _ = brightness[1].bias.data.copy_(torch.tensor([18.0, -18.0]))
         >>> dark = torch.zeros(1, 1, 2, 2)
         >>> bright = nearest_images(Objective([brightness]), dark, torch.tensor([1]))
-        >>> bool(bright.reached), bright.images.sum().round(decimals=1)
-        (True, tensor(2.1))
+        >>> bool(bright.reached), bool(bright.images.sum() > 2)
+        (True, True)
     """
     with torch.no_grad():
         parts = zip(images.split(_MOST_AT_ONCE), targets.split(_MOST_AT_ONCE), strict=True)

@@ -9,8 +9,10 @@ from scm.learning.experimenters import Answers, Ensemble, Simulator
 from scm.learning.explanations import features, grad_cam, mask_iou, tsne
 from scm.learning.gan import ConditionalGAN, GeneratedImages, train_gan
 from scm.learning.heads import HeadEnsemble
+from scm.learning.inception import InceptionScore, inception_score
 from scm.learning.networks import ConvNet, Grey, SmallCNN, Standardise, torchvision_classifier
 from scm.learning.objectives import ERM, IRM, LNTL, GroupDRO, Jump, Mixup, Objective, Ramp, VREx
+from scm.learning.observational_classes import quantile_edges
 from scm.learning.recipe import Recipe
 from scm.learning.robustness import (
     background_gap,
@@ -40,6 +42,7 @@ __all__ = [
     "Grey",
     "GroupDRO",
     "HeadEnsemble",
+    "InceptionScore",
     "Jump",
     "LabelledImages",
     "LearnedCauses",
@@ -63,10 +66,12 @@ __all__ = [
     "features",
     "grad_cam",
     "group_accuracies",
+    "inception_score",
     "learn_causes",
     "mask_iou",
     "predict",
     "probabilities",
+    "quantile_edges",
     "shape_bias",
     "stable_factor",
     "torchvision_classifier",

@@ -228,7 +228,8 @@ def cluster(points: Tensor, k: int, seed: int) -> Tensor:
         cost = float((points - _means(points, found)[found]).square().sum())
         if cost < best:
             best, labels = cost, found
-    return torch.unique(labels, return_inverse=True)[1]
+    used: tuple[Tensor, Tensor] = torch.unique(labels, return_inverse=True)
+    return used[1]
 
 
 def _cluster_line(points: Tensor, k: int) -> Tensor:

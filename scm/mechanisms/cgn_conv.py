@@ -41,7 +41,7 @@ class _Block(nn.Sequential):
     """Upsampling (or none), a 3 x 3 convolution on reflected borders, a norm."""
 
     def __init__(self, inside: int, outside: int, norm: nn.Module, up: bool, bias: bool) -> None:
-        layers = [nn.Upsample(scale_factor=2)] if up else []
+        layers = [nn.Upsample(scale_factor=2, mode="bilinear")] if up else []
         conv = nn.Conv2d(inside, outside, 3, padding=1, padding_mode="reflect", bias=bias)
         super().__init__(*layers, conv, norm)
 

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -174,10 +175,10 @@ class Study:
     def cell(self, label: str, function: Callable[..., Result], /, **settings: Any) -> Result:
         """Return `function(**settings)`, computed once and kept in the folder of the run.
 
-        The result is reused if label, function's name, settings, `quick`, device and version of
-        scm are the same. What a result depends on belongs into the settings; data that follow
-        from them may come by `functools.partial` or a closure. Code is not looked at: after
-        changing it, remove the cell's folder.
+        The result is reused if label, settings, `quick`, device, the function with its whole
+        module, and the version of scm are the same. What a result depends on belongs into the
+        settings; data that follow from them may come by `functools.partial` or a closure. Other
+        modules are not looked at: after changing one, remove the cells.
 
         Args:
             label: Name of the cell, and path of its folder below `cells`: "seed-0/coloured-cgn".
@@ -288,6 +289,7 @@ class Study:
         name = getattr(function, "__qualname__", type(function).__qualname__)
         key = {
             "function": f"{function.__module__}:{name}",
+            "code": _code_of(function),
             "settings": settings,
             "quick": self.quick,
             "device": self.device,
@@ -330,6 +332,15 @@ def _read(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return content
+
+
+def _code_of(function: Callable[..., Any]) -> str:
+    """A hash of the module that a function is in; nothing where it is in none, as in a console."""
+    try:
+        source = Path(sys.modules[function.__module__].__file__ or "").read_bytes()
+    except (KeyError, AttributeError, OSError):
+        return ""
+    return hashlib.sha256(source).hexdigest()
 
 
 def _parse(goal: str) -> tuple[str, float]:

@@ -87,8 +87,9 @@ def test_stops_by_the_criteria(bars):
 class Failing:
     """An oracle that breaks down at a call."""
 
-    def __init__(self, at, error=RuntimeError("out of paper")):
-        self.calls, self.seen, self.at, self.error = 0, 0, at, error
+    def __init__(self, at, error=None):
+        self.calls, self.seen, self.at = 0, 0, at
+        self.error = error or RuntimeError("out of paper")
 
     def __call__(self, images):
         self.calls += 1
@@ -133,7 +134,7 @@ def test_refuses_an_oracle_that_answers_otherwise(bars, oracle, message):
 
 
 def test_accepts_probabilities_and_names(bars):
-    images, causes = bars
+    images, _ = bars
     plain = fit(bars, rounds=1)
     chances = fit(bars, lambda i: 0.35 + 0.3 * has_row(i), rounds=1, classes=(0.35, 0.65))
     named = fit(

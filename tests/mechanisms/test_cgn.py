@@ -15,6 +15,7 @@ from scm.mechanisms import Categorical, Real
 from scm.mechanisms.cgn import (
     ColourTexture,
     GridTexture,
+    LinearByLabel,
     Shape,
     compose,
     toroidal_crop,
@@ -42,6 +43,17 @@ class TestCGNMechanisms(MechanismContract):
         out = run(mechanism, *trial(mechanism, 50))
         assert out.min() >= 0
         assert out.max() <= 1
+
+
+def test_a_layer_for_each_label_is_that_of_the_label() -> None:
+    layer = LinearByLabel(3, 4, 5)
+    u, y = torch.randn(9, 4, generator=generator(0)), torch.arange(9) % 3
+    with torch.no_grad():
+        layer.bias += 1.0
+        out = layer(u, y)
+        for row in range(9):
+            expected = u[row] @ layer.weight[y[row]] + layer.bias[y[row]]
+            torch.testing.assert_close(out[row], expected)
 
 
 def test_the_composer_is_alpha_blending() -> None:

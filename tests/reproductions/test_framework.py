@@ -172,6 +172,21 @@ def test_changed_settings_are_not_reused(tmp_path: Path) -> None:
     assert len(calls) == 3
 
 
+def test_changed_code_is_not_reused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib
+
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    for value in (1, 22):
+        (tmp_path / "changing_reproduction.py").write_text(
+            f"def work() -> int:\n    return {value}"
+        )
+        importlib.invalidate_caches()
+        module = importlib.reload(importlib.import_module("changing_reproduction"))
+        assert study(tmp_path / "out").cell("a", module.work) == value
+    monkeypatch.delitem(sys.modules, "changing_reproduction")
+
+
 def test_seconds_count_the_work_of_runs_before(tmp_path: Path) -> None:
     def inner() -> int:
         return 1

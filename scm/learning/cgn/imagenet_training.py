@@ -137,8 +137,14 @@ def train_imagenet_cgn(
     history: list[dict[str, float]] = []
     if checkpoint is not None and Path(checkpoint).exists():
         state = read_checkpoint(checkpoint, identity)
-        cgn.load_state_dict(state["model"])
-        adam.load_state_dict(state["adam"])
+        try:
+            cgn.load_state_dict(state["model"])
+            adam.load_state_dict(state["adam"])
+        except (RuntimeError, ValueError) as error:
+            raise ScmError(
+                f"the checkpoint {checkpoint} is of other networks: {error}; delete it, or give "
+                "the path of another"
+            ) from error
         history = [dict(row) for row in state["history"]]
 
     passes = math.ceil(accumulate / batch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from scm.learning.cgn import losses
 from scm.learning.cgn.model import CGN
 from scm.learning.cgn.settings import Settings
-from scm.mechanisms.cgn import GridTexture, Labelled, compose
+from scm.mechanisms.cgn import ColourTexture, GridTexture, Labelled, compose
 
 __all__ = ["Adversarial", "Autoencoding", "Canvases", "Discriminator", "Stage"]
 
@@ -47,12 +48,27 @@ class Stage(ABC):
         assert isinstance(mechanism, Labelled)
         return mechanism
 
-    def _descend(self, name: str, loss: Tensor, lr: float) -> None:
+    def _encoded(
+        self, images: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Means and log standard deviations of the noise, and a draw of it by node."""
+        encoder = self.cgn.encoder
+        assert encoder is not None
+        shown = F.one_hot(labels, self.settings.classes).to(images)
+        mean, log_scale = encoder.net(torch.cat([images.flatten(1), shown], 1)).chunk(2, -1)
+        draw = torch.randn(mean.shape, generator=generator).to(mean)
+        return mean, log_scale, encoder.split(mean + log_scale.exp() * draw)
+
+    def _descend(
+        self, name: str, loss: Tensor, lr: float, frozen: Iterable[nn.Parameter] = ()
+    ) -> None:
         optimiser = self.optimisers[name]
         for group in optimiser.param_groups:
             group["lr"] = lr * group.get("scale", 1.0)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        for parameter in frozen:
+            parameter.grad = None
         optimiser.step()
 
     def _of_masks(self, t: int, masks: Tensor) -> Tensor:
@@ -93,17 +109,18 @@ class Autoencoding(Stage):
     def __init__(self, cgn: CGN, settings: Settings) -> None:
         super().__init__(cgn, settings)
         self.steps, self.batch = settings.steps, settings.batch
-        parameters = [p for p in cgn.parameters() if p.requires_grad]
-        self.optimisers["all"] = torch.optim.Adam(parameters, lr=settings.lr)
+        textures = [self._mechanism(node) for node in ("F", "B")]
+        means = [m.linear.bias for m in textures if isinstance(m, (ColourTexture, GridTexture))]
+        others = [p for p in cgn.parameters() if p.requires_grad and all(p is not m for m in means)]
+        # Mean colours have far to go, and u would say what they do not.
+        groups = [{"params": others}, {"params": means, "scale": 20.0}]
+        self.optimisers["all"] = torch.optim.Adam(groups, lr=settings.lr)
 
     def step(self, t: int, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         """One step of descent on a batch; see `Stage.step`."""
         own, encoder = self.settings, self.cgn.encoder
         assert encoder is not None
-        shown = torch.cat([images.flatten(1), F.one_hot(labels, own.classes).to(images)], 1)
-        mean, log_scale = encoder.net(shown).chunk(2, -1)
-        draw = torch.randn(mean.shape, generator=generator).to(mean)
-        noise = encoder.split(mean + log_scale.exp() * draw)
+        mean, log_scale, noise = self._encoded(images, labels, generator)
         m, f, b = (self._mechanism(v).generate(noise[v], labels) for v in ("M", "F", "B"))
         ramp = min(1.0, (t + 1) / (own.divergence_ramp * self.steps + 1))
         # Of the textures in full from the first step: their labels, not u, are to say the colour.
@@ -115,19 +132,8 @@ class Autoencoding(Stage):
             + self._of_masks(t, m)
             + self._of_textures(images, m, f, b)
         )
-        if t < own.frozen:
-            # Adam's moments start with the first gradient that it sees.
-            shape = {id(p) for p in self._mechanism("M").parameters()}
-            optimiser = self.optimisers["all"]
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            for p in optimiser.param_groups[0]["params"]:
-                if id(p) in shape:
-                    p.grad = None
-            optimiser.param_groups[0]["lr"] = one_cycle(t, self.steps, own.lr)
-            optimiser.step()
-        else:
-            self._descend("all", loss, one_cycle(t, self.steps, own.lr))
+        frozen = self._mechanism("M").parameters() if t < own.frozen else ()
+        self._descend("all", loss, one_cycle(t, self.steps, own.lr), frozen)
         return m
 
 
@@ -154,16 +160,10 @@ class Canvases(Stage):
 
     def step(self, t: int, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         """One step of descent on a batch; see `Stage.step`."""
-        encoder, critic = self.cgn.encoder, self.beside["critic"]
-        assert encoder is not None
+        critic = self.beside["critic"]
         with torch.no_grad():
             self.cgn.eval()
-            shown = torch.cat(
-                [images.flatten(1), F.one_hot(labels, self.settings.classes).to(images)], 1
-            )
-            mean, log_scale = encoder.net(shown).chunk(2, -1)
-            draw = torch.randn(mean.shape, generator=generator).to(mean)
-            noise = encoder.split(mean + log_scale.exp() * draw)
+            _, _, noise = self._encoded(images, labels, generator)
             m = self._mechanism("M").generate(noise["M"], labels)
         f, b = (self._mechanism(v).generate(noise[v], labels) for v in ("F", "B"))
         fake = compose(m, f, b)

@@ -152,6 +152,7 @@ class _Run:
         else:
             self._write(len(stages), 0, None)
         self.cgn.load_state_dict(self.average)
+        self.cgn.zero_grad(set_to_none=True)
         self.cgn.eval()
         return self.cgn
 

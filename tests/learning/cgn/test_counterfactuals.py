@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,13 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from scm.errors import ScmError
-from scm.learning.cgn import CGN, CounterfactualImages, read_counterfactuals, untrained
+from scm.learning.cgn import (
+    CGN,
+    CounterfactualImages,
+    counterfactuals,
+    read_counterfactuals,
+    untrained,
+)
 from scm.learning.cgn.counterfactuals import _deranged
 from tests.learning.cgn.shared import tiny, toy
 
@@ -129,10 +136,16 @@ def test_jitter_changes_masks_alone_and_the_temperature_is_put_back(cgn: CGN) ->
     assert cgn.mechanisms["M"].temperature == 1.0
 
 
-def test_workers_share_the_work(cgn: CGN) -> None:
-    data = CounterfactualImages(cgn, 30, noise="prior", batch=10)
-    loaded = list(DataLoader(data, batch_size=None, num_workers=0))
-    assert torch.equal(torch.cat([x for x, _ in loaded]), made(cgn, 30, noise="prior", batch=10)[0])
+def test_workers_share_the_work(cgn: CGN, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = CounterfactualImages(cgn, 50, noise="prior", batch=10)
+    whole = list(DataLoader(data, batch_size=None))
+    monkeypatch.setattr(
+        counterfactuals, "get_worker_info", lambda: SimpleNamespace(id=worker, num_workers=2)
+    )
+    for worker in (0, 1):
+        for (x, y), (wanted, labels) in zip(data, whole[worker::2], strict=True):
+            assert torch.equal(x, wanted)
+            assert torch.equal(y, labels)
 
 
 def test_a_written_set_is_read_back_to_half_a_grey_level(cgn: CGN, tmp_path: Path) -> None:
@@ -150,8 +163,6 @@ def test_a_written_set_is_read_back_to_half_a_grey_level(cgn: CGN, tmp_path: Pat
 def test_a_full_disk_leaves_nothing(
     cgn: CGN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from scm.learning.cgn import counterfactuals
-
     save, calls = counterfactuals.save_file, iter(range(9))
 
     def full(tensors: Any, path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -18,13 +18,14 @@ from scm.learning.cgn.imagenet import (
     Patches,
     backbones,
     imagenet_cgn,
+    imagenet_losses,
     patch_grid,
     pseudo_images,
     truncate,
 )
 from scm.learning.cgn.imagenet_training import composites, train_imagenet_cgn
 from scm.learning.inception import InceptionScore
-from scm.learning.perceptual import VGGFeatures
+from scm.learning.perceptual import VGGFeatures, style_loss
 from scm.mechanisms.biggan import BigGAN
 from scm.vision import torchvision
 
@@ -50,8 +51,6 @@ def generator(seed: int = 0) -> torch.Generator:
 
 class Brightness(nn.Module):
     """What a U2-Net sees in a minute's work: bright is salient. It has no dead ReLUs."""
-
-    small = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -266,19 +265,40 @@ def test_a_loss_moves_its_own_mechanisms_and_no_other(cgn, vgg, loss, nodes) -> 
     assert asdict(OFF).keys() & trained.history[0].keys() == {loss}
 
 
+@pytest.mark.parametrize(
+    ("rate", "node"), [("lr_shape", "M"), ("lr_texture", "F"), ("lr_background", "B")]
+)
+def test_each_mechanism_has_its_own_learning_rate(cgn, teacher, vgg, rate, node) -> None:
+    before = weights_of(cgn)
+    train(cgn, teacher, vgg, steps=1, accumulate=1, **{**dict.fromkeys(RATES, 0.0), rate: 1e-4})
+    assert moved(cgn, before) == {node}
+
+
 @pytest.mark.parametrize("source", ["composite", "biggan"])
-def test_all_losses_end_to_end(cgn, teacher, vgg, source) -> None:
+def test_the_texture_loss_compares_styles_with_patches_of_its_source(cgn, vgg, source) -> None:
+    noise, labels = torch.randn(2, 4, generator=generator()), torch.tensor([0, 1])
+    patches = Patches(side=2, size=5, source=source)
+    with torch.no_grad():
+        images = pseudo_images(cgn, BigGAN(TINY, seed=9), noise, labels)
+        losses = imagenet_losses(images, nn.Identity(), vgg, replace(OFF, texture=1), patches, 7)
+        cut_from = images.composite if source == "composite" else images.truth
+        grid = patch_grid(cut_from, images.mask, 2, 5, seed=7)
+        expected = style_loss(vgg(images.foreground), vgg(grid))
+    assert losses == {"texture": expected}
+    assert expected > 0
+
+
+def test_all_losses_end_to_end(cgn, teacher, vgg) -> None:
     before, saliency = weights_of(cgn), state(cgn.mechanisms["M"].saliency)
     score = InceptionScore(classifier=nn.Flatten(), name="pixels")
     trained = train(
         cgn,
         teacher,
         vgg,
-        steps=8,
-        patches=Patches(side=2, size=5, source=source),
+        steps=6,
         monitors={score.name: score},
         watched=6,
-        every=4,
+        every=3,
     )
     first, last = trained.history[0], trained.history[-1]
     assert last["loss"] < 0.9 * first["loss"]
@@ -287,7 +307,7 @@ def test_all_losses_end_to_end(cgn, teacher, vgg, source) -> None:
     assert first["loss"] == pytest.approx(weighed, rel=1e-5)
     assert moved(cgn, before) == set("MFB")
     assert all(torch.equal(v, saliency[k]) for k, v in state(cgn.mechanisms["M"].saliency).items())
-    assert [score.name in row for row in trained.history] == [False, False, False, True] * 2
+    assert [score.name in row for row in trained.history] == [False, False, True] * 2
     assert last[score.name] == pytest.approx(score(composites(cgn, 6)), rel=1e-5)
     assert 0 < last["mask mean"] < 1
     assert "random weights stands in" in trained.note
@@ -317,25 +337,36 @@ def test_mixed_precision_is_near_to_full(cgn, teacher, vgg) -> None:
     assert all(p.dtype == torch.float32 for p in cgn.parameters())
 
 
+@pytest.mark.gpu
+def test_a_step_on_cuda_is_that_on_the_cpu(cgn, teacher, vgg) -> None:
+    on_cuda = [copy.deepcopy(network).to("cuda") for network in (cgn, teacher, vgg)]
+    expected = train(cgn, teacher, vgg, steps=1).history[0]
+    for mixed, tolerance in ((False, 1e-3), (True, 0.03)):
+        found = train(*on_cuda, steps=1, mixed=mixed, lr_shape=0, lr_texture=0, lr_background=0)
+        assert found.history[0] == pytest.approx(expected, rel=tolerance, abs=tolerance)
+    with pytest.raises(ScmError, match="move them to one device"):
+        train(on_cuda[0], teacher, vgg)
+
+
 def test_a_killed_training_goes_on_bit_for_bit(cgn, teacher, vgg, tmp_path) -> None:
-    whole = train(copy.deepcopy(cgn), teacher, vgg, steps=4, accumulate=2)
-    file, calls = tmp_path / "training.pt", []
+    whole = train(copy.deepcopy(cgn), teacher, vgg, steps=3, accumulate=1)
+    calls: list[int] = []
 
     class Killed(Exception):
         pass
 
     def monitor(batches):
         calls.append(1)
-        if len(calls) == 3:  # after Adam's third step, before its checkpoint
+        if len(calls) == 2:  # after Adam's second step, before its checkpoint
             raise Killed
         return 0.0
 
     watch = {"monitors": {"none": monitor}, "watched": 1}
-    options = {"steps": 4, "accumulate": 2, "checkpoint": file, **watch}
+    options = {"steps": 3, "accumulate": 1, "checkpoint": tmp_path / "training.pt", **watch}
     with pytest.raises(Killed):
         train(copy.deepcopy(cgn), teacher, vgg, **options)
     again = train(copy.deepcopy(cgn), teacher, vgg, **options)
-    assert len(calls) == 5
+    assert len(calls) == 4
     plain = [{k: v for k, v in row.items() if k != "none"} for row in again.history]
     assert plain == list(whole.history)
     expected = whole.cgn.state_dict()
