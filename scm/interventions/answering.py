@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scm.errors import ScmError
-from scm.learning.experimenters import Answers
+from scm.learning.causes.experimenters import Answers
 
 __all__ = ["NONE", "Oracle", "ask_classes"]
 

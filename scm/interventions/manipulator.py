@@ -16,8 +16,8 @@ from scm.interventions.metrics import Metric, metric_of
 from scm.interventions.nearest_image import Manipulated, Objective, Values, nearest_images
 from scm.interventions.rounds import Round, Rounds, seed_of
 from scm.interventions.visual_cause import VisualCause
+from scm.learning.causes.experimenters import fingerprint
 from scm.learning.classifier import train_classifier
-from scm.learning.experimenters import fingerprint
 from scm.mechanisms import Categorical
 from scm.mechanisms.seeding import seeded
 from scm.mechanisms.types import NodeType

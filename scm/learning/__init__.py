@@ -1,18 +1,23 @@
 """Learning from observed and from interventional data."""
 
-from scm.learning.annotators import Annotators
 from scm.learning.augmentation import AutoAugment
-from scm.learning.causal_classes import LearnedCauses, learn_causes
+from scm.learning.causes import (
+    Annotators,
+    Answers,
+    Ensemble,
+    LearnedCauses,
+    Simulator,
+    learn_causes,
+    quantile_edges,
+)
 from scm.learning.classifier import train_classifier
 from scm.learning.evaluation import accuracy, predict, probabilities
-from scm.learning.experimenters import Answers, Ensemble, Simulator
 from scm.learning.explanations import features, grad_cam, mask_iou, tsne
 from scm.learning.gan import ConditionalGAN, GeneratedImages, train_gan
 from scm.learning.heads import HeadEnsemble
 from scm.learning.inception import InceptionScore, inception_score
 from scm.learning.networks import ConvNet, Grey, SmallCNN, Standardise, torchvision_classifier
 from scm.learning.objectives import ERM, IRM, LNTL, GroupDRO, Jump, Mixup, Objective, Ramp, VREx
-from scm.learning.observational_classes import quantile_edges
 from scm.learning.recipe import Recipe
 from scm.learning.robustness import (
     background_gap,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from scm.estimate import Estimate
 from scm.learning import SmallCNN, train_classifier
-from scm.learning.experimenters import Ensemble, Experimenter
+from scm.learning.causes.experimenters import Ensemble, Experimenter
 
 __all__ = ["UNKNOWN", "DigitOracle", "worn"]
 

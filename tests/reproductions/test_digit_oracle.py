@@ -10,15 +10,15 @@ from scm.reproductions.digit_oracle import UNKNOWN, DigitOracle, worn
 
 def test_the_oracle_reads_digits_and_doubts_noise(tmp_path: Path) -> None:
     real = digits()
-    oracle = DigitOracle(networks=2, width=8, stride=1)
+    oracle = DigitOracle(networks=1, width=8, stride=1)
     oracle.train(real.images, real.labels, steps=150, progress=False)
     right, unknown = oracle.score(real.test_images, real.test_labels)
-    assert right.value > 0.9
-    assert unknown.value < 0.1
+    assert right.value > 0.85
+    assert unknown.value < 0.15
 
     answers = oracle.answers(real.test_images)
     assert torch.equal(oracle.about(3)(real.test_images), (answers == 3).double())
-    sceptic = DigitOracle(networks=2, width=8, stride=1, sure=1.01)
+    sceptic = DigitOracle(networks=1, width=8, stride=1, sure=1.01)
     oracle.save(tmp_path / "oracle.safetensors")
     sceptic.load(tmp_path / "oracle.safetensors")
     assert set(sceptic.answers(real.test_images).tolist()) == {UNKNOWN}

@@ -351,7 +351,7 @@ def imagenet_losses(
     if weights.mask:
         losses["mask"] = mask(images.mask)
     if weights.texture:
-        cut_from = composite.detach() if patches.source == "composite" else images.truth
+        cut_from = composite if patches.source == "composite" else images.truth
         grid = patch_grid(
             cut_from, images.mask, patches.side, patches.size, patches.temperature, seed
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -113,7 +114,7 @@ class Autoencoding(Stage):
         means = [m.linear.bias for m in textures if isinstance(m, (ColourTexture, GridTexture))]
         others = [p for p in cgn.parameters() if p.requires_grad and all(p is not m for m in means)]
         # Mean colours have far to go, and u would say what they do not.
-        groups = [{"params": others}, {"params": means, "scale": 20.0}]
+        groups: list[dict[str, Any]] = [{"params": others}, {"params": means, "scale": 20.0}]
         self.optimisers["all"] = torch.optim.Adam(groups, lr=settings.lr)
 
     def step(self, t: int, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:

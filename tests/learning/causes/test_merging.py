@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from scm import ScmError
-from scm.learning.merging import effect, merge
+from scm.learning.causes.merging import effect, merge
 
 
 def rows(values: object) -> torch.Tensor:

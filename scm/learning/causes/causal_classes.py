@@ -27,11 +27,9 @@ from torch import Tensor, nn
 
 from scm.errors import ScmError
 from scm.estimate import Estimate
-from scm.learning.classifier import train_classifier
-from scm.learning.evaluation import probabilities
-from scm.learning.experimenters import Answers, Experimenter, fingerprint
-from scm.learning.merging import Merging, effect, merge
-from scm.learning.observational_classes import (
+from scm.learning.causes.experimenters import Answers, Experimenter, fingerprint
+from scm.learning.causes.merging import Merging, effect, merge
+from scm.learning.causes.observational_classes import (
     NetworkFactory,
     ObservationalClasses,
     binned,
@@ -39,6 +37,8 @@ from scm.learning.observational_classes import (
     nearest_centre,
     observational_classes,
 )
+from scm.learning.classifier import train_classifier
+from scm.learning.evaluation import probabilities
 
 __all__ = ["Effects", "LearnedCauses", "learn_causes"]
 
@@ -195,7 +195,7 @@ def learn_causes(
     1. Estimate P(T | I), and find the observational classes (`observational_classes`).
     2. Ask the experimenter about ``queries`` images of each: different ones, drawn from the
        half of the class that is nearest to its centre.
-    3. Merge classes whose answers show no difference (`scm.learning.merging.merge`).
+    3. Merge classes whose answers show no difference (`scm.learning.causes.merging.merge`).
     4. Train C on all images and the causal class of each.
 
     All is drawn from the seed, so that after a stop the same call asks the same questions: give
@@ -204,8 +204,9 @@ def learn_causes(
     Args:
         images: Images `(n, channels, height, width)`.
         outcomes: T, `(n,)`: int64 levels 0, 1, ..., or numbers to be cut at ``edges``.
-        experimenter: Any callable from images to answers, see `scm.learning.experimenters`; for
-            a continuous T its rows are probabilities of the bins.
+        experimenter: Any callable from images to answers, see
+            `scm.learning.causes.experimenters`; for a continuous T its rows are probabilities
+            of the bins.
         queries: Images of each observational class to ask about.
         classes: Number of observational classes; None to choose it.
         error_rate: Largest probability that two classes with the same P(T | man(I)) are kept

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from scm import ScmError
-from scm.learning.observational_classes import (
+from scm.learning.causes.observational_classes import (
     _criterion,
     binned,
     cluster,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from scm.errors import ScmError, nearest
-from scm.learning.experimenters import fingerprint
+from scm.learning.causes.experimenters import fingerprint
 
 __all__ = ["Annotators"]
 

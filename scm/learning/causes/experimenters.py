@@ -6,8 +6,8 @@ An experimenter is *any* callable that takes images `(n, *shape)` and gives answ
 - or `(n, levels)` rows that sum to one, which are `P(T | man(I = i))` or one-hot outcomes.
 
 `Simulator` asks a model, `Ensemble` trained classifiers, `Annotators` (in
-`scm.learning.annotators`) people. `Answers` stands between an experimenter and those who ask:
-it checks what comes back and forgets nothing.
+`scm.learning.causes.annotators`) people. `Answers` stands between an experimenter and those
+who ask: it checks what comes back and forgets nothing.
 """
 
 from __future__ import annotations
