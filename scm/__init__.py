@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scm import estimators, mechanisms, testing
+    from scm import datasets, estimators, interventions, learning, mechanisms, testing
     from scm.errors import (
         GraphError,
         InterventionError,
@@ -63,8 +63,11 @@ __all__ = [
     "ScmError",
     "Structural",
     "Tabular",
+    "datasets",
     "estimators",
     "from_pgmpy",
+    "interventions",
+    "learning",
     "load",
     "mechanisms",
     "testing",
@@ -103,7 +106,7 @@ _HOMES = {
     "scm.worlds.acts": ("NATURAL",),
     "scm.worlds.samples": ("Samples",),
 }
-_PACKAGES = ("estimators", "mechanisms", "testing")
+_PACKAGES = ("datasets", "estimators", "interventions", "learning", "mechanisms", "testing")
 
 
 def __getattr__(name: str) -> Any:

@@ -255,6 +255,33 @@ class SCM(nn.Module, Acting):
         other._like = self._like.clone()
         return other
 
+    def replace(
+        self,
+        mechanisms: Mapping[str, Mechanism] | None = None,
+        /,
+        *,
+        graph: CausalGraph | str | None = None,
+        **named: Mechanism,
+    ) -> SCM:
+        """A copy of the model with some mechanisms replaced; nodes keep their noise streams.
+
+        Args:
+            mechanisms: Mechanisms by node, in place of the model's or for new nodes.
+            graph: The graph, where it has new nodes or edges.
+            **named: Mechanisms by node.
+
+        Raises:
+            GraphError: If an SCM cannot have the graph.
+            MechanismError: If nodes and mechanisms do not match.
+        """
+        copy, changes = self.rename({}), {**(mechanisms or {}), **named}
+        graph = CausalGraph(graph, self.graph.latent) if isinstance(graph, str) else graph
+        parts = {**copy.mechanisms, **changes}
+        other = SCM(graph or copy.graph, parts, encoders=copy.view.encoders)
+        other._streams |= copy._streams
+        other._noise_device, other._like = copy._noise_device, copy._like
+        return other
+
     def to(self, *args: Any, noise_device: str | torch.device | None = None, **kwargs: Any) -> SCM:
         """Move the model to a device or dtype, as `nn.Module.to`.
 

@@ -14,7 +14,6 @@ from scipy.optimize import brentq
 from torch.distributions import Distribution, Independent
 
 from scm.errors import GraphError, MechanismError, ScmError
-from scm.estimators.altered import altered
 from scm.mechanisms.tabular import Tabular
 from scm.mechanisms.types import Categorical, Real
 from scm.model import SCM
@@ -74,9 +73,8 @@ def binned(model: SCM, target: str, bins: int = 4, edges: Sequence[float] | None
     table = table.clip(min=0)
     shape = (*sizes, len(inner) + 1)
     levels = _names(inner)
-    return altered(
-        model, {target: Tabular(table.reshape(shape), coupling="monotone", levels=levels)}
-    )
+    binned = Tabular(table.reshape(shape), coupling="monotone", levels=levels)
+    return model.replace({target: binned})
 
 
 def _distribution_function(

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from scm.errors import GraphError, InterventionError, ScmError
-from scm.estimators.altered import altered
 from scm.estimators.macro_model import class_means, macro_model, responses
 from scm.estimators.partitions import (
     Array,
@@ -361,4 +360,4 @@ def _with_macros(model: SCM, image: str, macros: dict[str, CellMacro]) -> SCM:
     """A copy of the model with constitutive nodes of an image."""
     constitutive = tuple((image, name) for name in macros)
     added = Structure(nodes=(image, *macros), constitutive=constitutive)
-    return altered(model, macros, CausalGraph(joined([model.graph.structure, added])))
+    return model.replace(macros, graph=CausalGraph(joined([model.graph.structure, added])))

@@ -253,8 +253,10 @@ class ColourTexture(Labelled):
 class GridTexture(Labelled):
     """A texture `sigmoid(up(a_y + W_y u) + crop(canvas_y))`: broad colours, and fine structure.
 
-    A coarse grid of colours is interpolated bilinearly; the canvas is an image a label, larger
-    than the frame, of which a random window is taken. It starts at zero.
+    A coarse grid of colours is interpolated bilinearly. Its mean a_y is one colour for the
+    whole frame, since a mean that differed between cells would hold the mean digit. The canvas
+    is an image a label, larger than the frame, of which a random window is taken; it starts
+    at zero.
 
     Args:
         size: Side of the images.
@@ -277,7 +279,8 @@ class GridTexture(Labelled):
         self.noise = Noise("normal", (latent + 2 * bool(canvas),))
 
     def build(self) -> None:
-        self.linear = LinearByLabel(self.classes, self.latent, 3 * self.grid**2)
+        cells = self.grid**2
+        self.linear = LinearByLabel(self.classes, self.latent, 3 * cells, cells)
         if self.side:
             self.canvas = nn.Parameter(torch.zeros(self.classes, 3, self.side, self.side))
 
@@ -297,15 +300,24 @@ class GridTexture(Labelled):
 
 
 class LinearByLabel(nn.Module):
-    """`a_y + W_y u` for noise u `(n, inside)` and labels y `(n,)`: a layer for each label."""
+    """`a_y + W_y u` for noise u `(n, inside)` and labels y `(n,)`: a layer for each label.
 
-    def __init__(self, classes: int, inside: int, outside: int) -> None:
+    Args:
+        classes: Number of labels.
+        inside: Width of u.
+        outside: Width of the values.
+        cells: How many values side by side share one number of a_y.
+    """
+
+    def __init__(self, classes: int, inside: int, outside: int, cells: int = 1) -> None:
         super().__init__()
+        self.cells = cells
         self.weight = nn.Parameter(torch.randn(classes, inside, outside) * 0.1)
-        self.bias = nn.Parameter(torch.zeros(classes, outside))
+        self.bias = nn.Parameter(torch.zeros(classes, outside // cells))
 
     def forward(self, noise: Tensor, label: Tensor) -> Tensor:
         """Values `(n, outside)`."""
         shown = F.one_hot(label, len(self.bias)).to(noise)
         spread = (shown.unsqueeze(2) * noise.unsqueeze(1)).flatten(1)
-        return spread @ self.weight.flatten(0, 1) + shown @ self.bias
+        mean = (shown @ self.bias).repeat_interleave(self.cells, 1)
+        return spread @ self.weight.flatten(0, 1) + mean

@@ -52,7 +52,7 @@ def curves(panels: Mapping[str, Series], x: str = "round", first: int = 1) -> Fi
 def image_grid(
     rows: Mapping[str, Sequence[Tensor | None]], columns: Sequence[str] = (), cell: float = 0.6
 ) -> Figure:
-    """Draw grey images in a grid, black being `vmax = 1`: images, not numbers, are compared.
+    """Draw grey images in a grid, 0 as white and 1 as black.
 
     Args:
         rows: By label, the images `(1, height, width)` of each row in [0, 1]; None for a gap.

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -289,7 +290,7 @@ class Study:
         name = getattr(function, "__qualname__", type(function).__qualname__)
         key = {
             "function": f"{function.__module__}:{name}",
-            "code": _code_of(function),
+            "code": _code_of(function.__module__),
             "settings": settings,
             "quick": self.quick,
             "device": self.device,
@@ -334,10 +335,11 @@ def _read(path: Path) -> dict[str, Any] | None:
     return content
 
 
-def _code_of(function: Callable[..., Any]) -> str:
-    """A hash of the module that a function is in; nothing where it is in none, as in a console."""
+@cache
+def _code_of(module: str) -> str:
+    """A hash of a module's file as first seen; nothing for one without a file, as a console."""
     try:
-        source = Path(sys.modules[function.__module__].__file__ or "").read_bytes()
+        source = Path(sys.modules[module].__file__ or "").read_bytes()
     except (KeyError, AttributeError, OSError):
         return ""
     return hashlib.sha256(source).hexdigest()

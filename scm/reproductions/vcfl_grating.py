@@ -4,8 +4,8 @@ Algorithm 1 learns the visual cause from 10,000 observations and a few experimen
 each observational class, each shown to 30 units under `man`. Algorithm 2 then learns to add
 and remove it, in 20 rounds of 100 manipulations, each of which is judged by the true cause. It
 is asked to leave S as it is, which the paper only hopes for, and is given the reader of S that
-the model declares; what the same networks do to S when not asked stands beside it. Their networks
-are trained with noise, and, beside it, without, as the paper's (see `noisy_perceptron`). The paper
+the model declares; what the same networks do to S when not asked stands beside it. Its networks
+are trained with noise and, beside that, without, as the paper's (see `noisy_perceptron`). The paper
 does not print P(T | H1, h-bar); `gratings` states the one taken here.
 
 Source: Chalupka, Perona and Eberhardt (2015), section 4.1 and figure 5.
@@ -55,7 +55,7 @@ def run(study: Study) -> None:
         label = f"seed-{seed}/cause"
         learn = partial(_learn, study, label)
         causes.append(study.cell(label, learn, seed=seed, images=images, steps=steps))
-        classes, values = study.path(label, "classes"), causes[-1]["values"]
+        classes, values = study.path(label, "classes.safetensors"), causes[-1]["values"]
         settings = {"seed": seed, "images": images, "classes": classes, "values": values}
         settings |= {"rounds": rounds, "queries": queries, "steps": training}
         for kind, noise in KINDS.items():
@@ -107,7 +107,7 @@ def _learn(study: Study, label: str, seed: int, images: int, steps: int) -> dict
     causes = learn_causes(units["I"], units["T"], Simulator(model, trials=_TRIALS), **work)
     network = SmallCNN(1, 2, seed=seed).to(study.device)
     observational = train_classifier(units["I"], units["T"], model=network, **work)
-    save_file({"classes": causes.classes.cpu()}, study.path(label, "classes"))
+    save_file({"classes": causes.classes.cpu()}, study.path(label, "classes.safetensors"))
     truth = _causes(new["I"], causes.values[:, 1])
     return {
         "values": causes.values[:, 1].tolist(),
@@ -168,7 +168,7 @@ def _manipulate(
             chosen = made.reached & (has_row(new) != adds) & (right == succeeds)
             rows = chosen.nonzero()[:_SHOWN, 0]
             shown[f"{when}, {kind}"] = torch.stack([new[rows], made.images[rows]]).cpu()
-    save_file(shown, study.path(label, "shown"))
+    save_file(shown, study.path(label, "shown.safetensors"))
     return {**found, "seconds": time.perf_counter() - start}
 
 
@@ -216,7 +216,9 @@ def _draw(study: Study, found: dict[str, list[dict[str, Any]]], rounds: int) -> 
         "rounds",
     )
     for kind in found:
-        if (file := study.path(f"seed-{study.seeds[0]}/manipulator-{kind}", "shown")).exists():
+        if (
+            file := study.path(f"seed-{study.seeds[0]}/manipulator-{kind}", "shown.safetensors")
+        ).exists():
             _sheet(study, kind, load_file(file), rounds)
 
 

@@ -12,10 +12,10 @@ the class, and the nearest image that a *network* puts there may be an adversari
 digit. The questions are to drive the network's classes towards the oracle's; but a thousand
 answers do not cover the images that fool a network of 784 inputs. So the networks here are
 trained with noise, see `noisy_perceptron`: this library's choice, not the paper's (maxout,
-dropout). The same without noise stands beside it. Noise and alpha were chosen by
-the oracle's answers on two digits, before the judge was asked or a test image looked at. A
-manipulator may also have learned what fools the oracle that it asked: hence the judge. That is a
-network too; only people can say what people see.
+dropout). The same without noise stands beside it. Noise and alpha were chosen by an oracle's
+answers about manipulated training images of the digits 3 and 7. A manipulator may also have
+learned what fools the oracle that it asked: hence the judge. That is a network too, and shares
+its architecture with the oracle; only people can say what people see.
 
 Source: Chalupka, Perona and Eberhardt (2015), section 4.2, figure 6, supplement E.
 """
@@ -82,7 +82,7 @@ def run(study: Study) -> None:
     people = study.options.get("answers")
     oracles = {name: _oracle(study, data, name, work) for name in _PARTS if name != "manipulator"}
     settings = {"data": data, "people": people, **vars(work)}
-    settings |= {"oracles": [study.path(name, "weights") for name in oracles]}
+    settings |= {"oracles": [study.path(name, "weights.safetensors") for name in oracles]}
     kinds = ["noisy"] if people is not None else list(KINDS)
     found: _Found = {kind: [[] for _ in study.seeds] for kind in kinds}
     for kind in kinds:
@@ -111,7 +111,7 @@ def _oracle(study: Study, data: str, name: str, work: _Work) -> dict[str, Any]:
         images, labels = (part.to(study.device) for part in _part(real, name))
         oracle = DigitOracle(networks, stride=stride, seed=seed)
         oracle.train(images, labels, steps, study.progress)
-        oracle.save(study.path(name, "weights"))
+        oracle.save(study.path(name, "weights.safetensors"))
         right, unknown = oracle.score(
             real.test_images.to(study.device), real.test_labels.to(study.device)
         )
@@ -177,7 +177,10 @@ def _manipulate(
         sheet.append(made.images)
     found["history"] = [100 * one.error.value for one in manipulator.history]
     first = int((targets == 1).nonzero()[0, 0])  # they are in a random order
-    save_file({"sheet": torch.stack([s[first] for s in sheet]).cpu()}, study.path(label, "shown"))
+    save_file(
+        {"sheet": torch.stack([s[first] for s in sheet]).cpu()},
+        study.path(label, "shown.safetensors"),
+    )
     return found
 
 
@@ -241,7 +244,7 @@ def _draw(study: Study, found: _Found, work: _Work) -> None:
     for kind in found:
         rows: dict[str, list[Tensor | None]] = {}
         for digit in _CLASSES:
-            file = study.path(f"seed-{study.seeds[0]}/{kind}/digit-{digit}", "shown")
+            file = study.path(f"seed-{study.seeds[0]}/{kind}/digit-{digit}", "shown.safetensors")
             rows[f"to {digit}"] = [*load_file(file)["sheet"]]
         titles = ["original", *(str(k) for k in range(work.rounds + 1))]
         study.picture(

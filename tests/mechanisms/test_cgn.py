@@ -54,6 +54,11 @@ def test_a_layer_for_each_label_is_that_of_the_label() -> None:
         for row in range(9):
             expected = u[row] @ layer.weight[y[row]] + layer.bias[y[row]]
             torch.testing.assert_close(out[row], expected)
+    shared = LinearByLabel(2, 1, 6, cells=3)
+    with torch.no_grad():
+        shared.bias.copy_(torch.tensor([[0.0, 0.0], [1.0, 2.0]]))
+        out = shared(torch.zeros(1, 1), torch.tensor([1]))
+    assert out.tolist() == [[1.0, 1.0, 1.0, 2.0, 2.0, 2.0]]
 
 
 def test_the_composer_is_alpha_blending() -> None:

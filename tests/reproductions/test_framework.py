@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from scm.cli import app
 from scm.errors import ScmError
 from scm.reproductions import CATALOGUE, Reproduction, Study, collect
+from scm.reproductions.study import _code_of
 
 HERE = Path(__file__).parent
 TINY = Reproduction("tiny", "Nobody 2024", "three sums", seeds=2, module="tiny_reproduction")
@@ -183,6 +184,7 @@ def test_changed_code_is_not_reused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         )
         importlib.invalidate_caches()
         module = importlib.reload(importlib.import_module("changing_reproduction"))
+        _code_of.cache_clear()  # as in another process
         assert study(tmp_path / "out").cell("a", module.work) == value
     monkeypatch.delitem(sys.modules, "changing_reproduction")
 

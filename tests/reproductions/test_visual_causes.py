@@ -102,7 +102,8 @@ def test_mnist_in_quick_and_with_people(tmp_path: Path) -> None:
     assert done.exit_code == 1
     assert "answers.csv" in done.stderr
     lines = (tmp_path / "people/digit-0/answers.csv").read_text().splitlines()
-    assert len(lines) == 1 + 5 * 30
+    assert len(lines[1:]) % 5 == 0  # five answers an image; less where images are equal
+    assert 5 * 15 <= len(lines[1:]) <= 5 * 30
     assert (tmp_path / "people/digit-0/sheet-001.png").exists()
 
 

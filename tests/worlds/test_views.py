@@ -321,3 +321,15 @@ def test_nodes_and_mechanisms_must_match() -> None:
     with pytest.raises(scm.MechanismError, match="neither parents nor noise"):
         scm.SCM("A", A=Structural(lambda: torch.ones(())))
     assert scm.SCM("A", A=Root(Poisson(2.0))).sample(3, seed=0)["A"].shape == (3,)
+
+
+def test_replace_changes_a_mechanism_and_no_other_noise() -> None:
+    model = scm.SCM("A -> B", A=Root.normal(), B=Additive(lambda A: A, Normal(0.0, 1.0)))
+    other = model.replace(B=Additive(lambda A: 2 * A, Normal(0.0, 1.0)))
+    units, changed = model.sample(50, seed=0), other.sample(50, seed=0)
+    assert torch.equal(units["A"], changed["A"])
+    torch.testing.assert_close(changed["B"], units["B"] + units["A"])
+    wider = model.replace({"C": Linear({"B": 1.0})}, graph="A -> B -> C")
+    assert torch.equal(wider.sample(50, seed=0)["B"], units["B"])
+    with pytest.raises(MechanismError, match="no node of the graph"):
+        model.replace(C=Root.normal())
