@@ -331,5 +331,5 @@ def test_replace_changes_a_mechanism_and_no_other_noise() -> None:
     torch.testing.assert_close(changed["B"], units["B"] + units["A"])
     wider = model.replace({"C": Linear({"B": 1.0})}, graph="A -> B -> C")
     assert torch.equal(wider.sample(50, seed=0)["B"], units["B"])
-    with pytest.raises(MechanismError, match="no node of the graph"):
+    with pytest.raises(scm.MechanismError, match="no node of the graph"):
         model.replace(C=Root.normal())
