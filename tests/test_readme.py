@@ -48,3 +48,10 @@ def test_every_line_of_the_second_block_runs() -> None:
         else:
             exec(code, space)
     assert refused == 1
+
+
+def test_the_third_block_runs() -> None:
+    space: dict[str, Any] = {"scm": scm}
+    exec(blocks()[2], space)
+    effect = space["found"].macro_model().exact().prob({"T": 1}, do={"C": 1})
+    assert f"tensor({effect:.4f})" in blocks()[2]
