@@ -16,8 +16,8 @@ from scm.interventions.metrics import Metric, metric_of
 from scm.interventions.nearest_image import Manipulated, Objective, Values, nearest_images
 from scm.interventions.rounds import Round, Rounds, seed_of
 from scm.interventions.visual_cause import VisualCause
+from scm.learning import Augmented, LabelledImages, PixelNoise, Recipe, train
 from scm.learning.causes.experimenters import fingerprint
-from scm.learning.classifier import train_classifier
 from scm.mechanisms import Categorical
 from scm.mechanisms.seeding import seeded
 from scm.mechanisms.types import NodeType
@@ -86,6 +86,7 @@ class Manipulator:
         steps: int = 400,
         batch: int = 256,
         lr: float = 5e-3,
+        noise: float = 0.6,
         query_weight: int = 10,
         seed: int = 0,
         progress: bool = True,
@@ -123,6 +124,8 @@ class Manipulator:
             steps: Training steps of a network.
             batch: Images per step.
             lr: Peak learning rate.
+            noise: Standard deviation of the noise on the pixels in training; see `PixelNoise`.
+                Without it most of the first rounds' images are adversarial examples.
             query_weight: How often an answered image counts for one of the causal data.
             seed: Seed of the networks, their training, and the queries.
             progress: Show a progress bar.
@@ -147,6 +150,7 @@ class Manipulator:
         metric = metric_of(metric)
         _check_options(alpha, confidence, keep_weight, rounds, queries, ensemble, query_weight)
         make = network or (lambda own: _perceptron(images[0].numel(), len(names), own))
+        recipe: dict[str, Any] = {"steps": steps, "batch": batch, "lr": lr}
         identity = {
             "images": fingerprint(images),
             "causes": fingerprint(causes),
@@ -154,23 +158,21 @@ class Manipulator:
             "search": str(
                 (metric, alpha, confidence, queries, values, keep is not None, keep_weight)
             ),
-            "training": str((network is not None, ensemble, steps, batch, lr, query_weight)),
+            "training": str((network is not None, ensemble, *recipe.values(), noise, query_weight)),
             "seed": str(seed),
         }
         folder = None if path is None else Path(path)
         done = Rounds(images, causes, len(names), folder, identity)
         ask = ask_classes(oracle, names, None if folder is None else folder / _ANSWERS)
 
-        def train() -> Objective:
-            pictures, labels = done.training_set(query_weight)
+        def learned() -> Objective:
+            data = LabelledImages(*done.training_set(query_weight))
+            source = Augmented(data, PixelNoise(noise)) if noise else data
             networks = []
-            for k in range(ensemble):
-                own = seed_of(seed, len(done), k)
-                made = make(own).to(pictures)
-                recipe: dict[str, Any] = {"steps": steps, "batch": batch, "lr": lr, "seed": own}
-                networks.append(
-                    train_classifier(pictures, labels, model=made, progress=False, **recipe)
-                )
+            for own in (seed_of(seed, len(done), k) for k in range(ensemble)):
+                made = make(own).to(images)
+                work = train(made, source, recipe=Recipe(**recipe), seed=own, progress=False)
+                networks.append(work.network)
             temperature = _temperature(networks, images, causes, confidence)
             return Objective(networks, metric, alpha, keep, keep_weight, temperature)
 
@@ -179,10 +181,12 @@ class Manipulator:
                 advance()
             while len(done) < rounds and not _satisfied(done.history, stop):
                 starts, targets = done.draw(queries, seed_of(seed, len(done)))
-                found = nearest_images(train(), starts, targets, values=values)
+                found = nearest_images(learned(), starts, targets, values=values)
                 latest = done.add(found, targets, ask(found.images[found.reached]))
                 advance(f"error {latest.error.value:.1%}")
-        return cls(train(), names, images.shape[1:], values, done.history, done.asked, done.answers)
+        return cls(
+            learned(), names, images.shape[1:], values, done.history, done.asked, done.answers
+        )
 
     def __call__(self, images: Tensor, targets: Any) -> Manipulated:
         """The nearest images of the target classes.

@@ -1,6 +1,6 @@
 """Learning from observed and from interventional data."""
 
-from scm.learning.augmentation import AutoAugment
+from scm.learning.augmentation import AutoAugment, PixelNoise
 from scm.learning.causes import (
     Annotators,
     Answers,
@@ -54,6 +54,7 @@ __all__ = [
     "Mixed",
     "Mixup",
     "Objective",
+    "PixelNoise",
     "Ramp",
     "Recipe",
     "Simulator",

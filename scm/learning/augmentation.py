@@ -1,4 +1,4 @@
-"""AutoAugment, as a transformation of a source."""
+"""Transformations of a source's images: AutoAugment, and noise."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from scm.errors import ScmError, nearest
 from scm.mechanisms.seeding import seeded
 
-__all__ = ["AutoAugment"]
+__all__ = ["AutoAugment", "PixelNoise"]
 
 
 class AutoAugment:
@@ -57,3 +57,34 @@ class AutoAugment:
         with seeded(seed):
             changed = torch.stack([self._transform(image) for image in bytes_])
         return (changed.to(images.dtype) / 255).to(images.device)
+
+
+class PixelNoise:
+    """Normal noise on each pixel, `x + strength * e`.
+
+    A network trained on noisy images changes its mind less abruptly, so that the nearest image
+    which it puts into another class looks more like the others of that class.
+
+    Args:
+        strength: Standard deviation of the noise, in units of the pixels; 0 for none.
+
+    Raises:
+        ScmError: If the strength is negative.
+
+    Source: Bishop (1995), "Training with noise is equivalent to Tikhonov regularization";
+    Cohen, Rosenfeld and Kolter (2019), for what it does to adversarial examples.
+
+    Example:
+        >>> PixelNoise(0.5)(torch.zeros(1, 1, 2, 2), torch.Generator().manual_seed(0)).shape
+        torch.Size([1, 1, 2, 2])
+    """
+
+    def __init__(self, strength: float) -> None:
+        if not strength >= 0:
+            raise ScmError(f"PixelNoise({strength}) was given; expected 0 or more")
+        self.strength = strength
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Noisy images, of the shape of the given ones."""
+        noise = torch.randn(images.shape, generator=generator, dtype=images.dtype)
+        return images + self.strength * noise.to(images.device)

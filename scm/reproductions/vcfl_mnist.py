@@ -13,7 +13,7 @@ digit. The questions are to drive the network's classes towards the oracle's; bu
 answers do not cover the images that fool a network of 784 inputs. So the networks here are
 trained with noise, see `noisy_perceptron`: this library's choice, not the paper's (maxout,
 dropout). The same without noise stands beside it. Noise and alpha were chosen by an oracle's
-answers about manipulated training images of the digits 3 and 7. A manipulator may also have
+answers about manipulated training images of the digits 2, 3 and 7. A manipulator may also have
 learned what fools the oracle that it asked: hence the judge. That is a network too, and shares
 its architecture with the oracle; only people can say what people see.
 
@@ -158,7 +158,8 @@ def _manipulate(
             asked,
             network=partial(noisy_perceptron, originals[0].numel(), noise),
             ensemble=1,
-            alpha=0.2,
+            alpha=0.1,
+            query_weight=1,  # supplement E adds the answered images to the data as they are
             rounds=rounds,
             queries=work.queries,
             steps=work.steps,
