@@ -54,7 +54,9 @@ def read_checkpoint(path: str | os.PathLike[str], identity: Mapping[str, str]) -
         raise ScmError(
             f"the checkpoint {os.fspath(path)} cannot be read ({error}); delete it to begin again"
         ) from error
-    other = {key for key in written.keys() | identity.keys() if written.get(key) != identity[key]}
+    other = {
+        key for key in written.keys() | identity.keys() if written.get(key) != identity.get(key)
+    }
     if other:
         shown = "; ".join(f"{k} was {written.get(k)}, is {identity.get(k)}" for k in sorted(other))
         raise ScmError(

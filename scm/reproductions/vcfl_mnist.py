@@ -11,7 +11,7 @@ where answers are missing, and goes on when they are filled in.
 the class, and the nearest image that a *network* puts there may be an adversarial example, not a
 digit. The questions are to drive the network's classes towards the oracle's; but a thousand
 answers do not cover the images that fool a network of 784 inputs. So the networks here are
-trained with noise, see `noisy_perceptron`: this library's choice, not the paper's (maxout,
+trained with noise, see `scm.learning.PixelNoise`: this library's choice, not the paper's (maxout,
 dropout). The same without noise stands beside it. Noise and alpha were chosen by an oracle's
 answers about manipulated training images of the digits 2, 3 and 7. A manipulator may also have
 learned what fools the oracle that it asked: hence the judge. That is a network too, and shares
@@ -37,9 +37,9 @@ from scm.errors import ScmError
 from scm.interventions import Manipulator
 from scm.learning import Annotators
 from scm.reproductions.digit_oracle import DigitOracle
-from scm.reproductions.noisy_perceptron import KINDS, NAMES, noisy_perceptron
 from scm.reproductions.pictures import curves, image_grid
 from scm.reproductions.study import Study
+from scm.reproductions.vcfl_grating import NAMES, NOISE
 
 __all__ = ["run"]
 
@@ -83,14 +83,14 @@ def run(study: Study) -> None:
     oracles = {name: _oracle(study, data, name, work) for name in _PARTS if name != "manipulator"}
     settings = {"data": data, "people": people, **vars(work)}
     settings |= {"oracles": [study.path(name, "weights.safetensors") for name in oracles]}
-    kinds = ["noisy"] if people is not None else list(KINDS)
+    kinds = ["noisy"] if people is not None else list(NOISE)
     found: _Found = {kind: [[] for _ in study.seeds] for kind in kinds}
     for kind in kinds:
         for seed, made in zip(study.seeds, found[kind], strict=True):
             for digit in _CLASSES:
                 label = f"seed-{seed}/{kind}/digit-{digit}"
                 call = partial(_manipulate, study, label)
-                options = {"digit": digit, "seed": seed, "noise": KINDS[kind], **settings}
+                options = {"digit": digit, "seed": seed, "noise": NOISE[kind], **settings}
                 made.append(study.cell(label, call, **options))
     _tabulate(study, found, oracles, work, people)
     _draw(study, found, work)
@@ -156,7 +156,7 @@ def _manipulate(
             images[rows].to(study.device),
             causes.to(study.device),
             asked,
-            network=partial(noisy_perceptron, originals[0].numel(), noise),
+            noise=noise,
             ensemble=1,
             alpha=0.1,
             query_weight=1,  # supplement E adds the answered images to the data as they are
