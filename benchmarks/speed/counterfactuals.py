@@ -1,0 +1,90 @@
+"""What sharing saves: 10 x 10 x 10 counterfactual images of each unit of a CGN.
+
+    python benchmarks/speed/counterfactuals.py [--quick] [--units 100] [--repeats 3] [--out FILE]
+
+prints one table of ratios measured in one run and writes `results/counterfactuals.json`. The
+engine sweeps the labels of shape, foreground and background of a CGN whose networks have the
+published architecture (random weights: speed does not depend on their values); each network runs
+once for each unit and label, and images are composed of the results. The reference is one full
+pass, all three networks, for each image, in batches. The images of both are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from _table import Table
+from torch import Tensor
+
+from scm.learning.cgn import CGN
+from scm.mechanisms.cgn import compose
+from scm.mechanisms.cgn_conv import ConvShape, ConvTexture
+from scm.worlds.samples import Samples
+
+OURS = "scm: one sweep"
+PLAIN = "one pass of all networks for each image"
+BATCH = 1_000
+
+
+def networks() -> CGN:
+    textures = (ConvTexture(shuffle="crop", seed=seed) for seed in (1, 2))
+    return CGN(ConvShape(), *textures)
+
+
+def shared(units: Samples, labels: int) -> Tensor:
+    """Images `(labels, labels, labels, units, 3, 32, 32)`."""
+    every = range(labels)
+    return units.sweep(Y1=every).sweep(Y2=every).sweep(Y3=every)["X"]
+
+
+def one_by_one(cgn: CGN, units: Samples, labels: int) -> Tensor:
+    """The same images, flattened, from a full pass for each."""
+    axis = torch.arange(labels)
+    grid = torch.cartesian_prod(axis, axis, axis, torch.arange(units.n))
+    out = torch.empty(len(grid), 3, 32, 32)
+    noise = {node: units.noise[node] for node in ("M", "F", "B")}
+    with torch.no_grad():
+        for rows, images in zip(grid.split(BATCH), out.split(BATCH), strict=True):
+            parts = [
+                cgn.mechanisms[node].generate(noise[node][rows[:, 3]], rows[:, k])
+                for k, node in enumerate(("M", "F", "B"))
+            ]
+            images.copy_(compose(*parts))
+    return out
+
+
+def main(arguments: Sequence[str] | None = None) -> Table:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="three labels, one repeat")
+    parser.add_argument("--units", type=int, help="units (100)")
+    parser.add_argument("--repeats", type=int, help="turns of each system (3)")
+    parser.add_argument("--out", type=Path, help="results file, not results/counterfactuals.json")
+    asked = parser.parse_args(arguments)
+    labels, n = (3, asked.units or 10) if asked.quick else (10, asked.units or 100)
+    table = Table("counterfactuals", repeats=asked.repeats or (1 if asked.quick else 3))
+    cgn = networks()
+    units = cgn.sample(n, seed=0)
+    far = (shared(units, labels).reshape(-1, 3, 32, 32) - one_by_one(cgn, units, labels)).abs()
+    same = f"images as the reference's, largest difference {far.max():.1e}"
+    assert far.max() < 1e-4, same
+    systems = {
+        OURS: lambda: shared(units, labels),
+        PLAIN: lambda: one_by_one(cgn, units, labels),
+    }
+    work = f"{labels}x{labels}x{labels} images of {n} units, 3x32x32"
+    table.race(work, systems, PLAIN, {OURS: 1 / 20}, {OURS: same}, warm=False)
+    table.show()
+    words = f"{'--quick ' * asked.quick}--units {n} --repeats {table.repeats}"
+    print(
+        f"written: {table.save(f'python benchmarks/speed/counterfactuals.py {words}', asked.out)}"
+    )
+    return table
+
+
+if __name__ == "__main__":
+    main()
