@@ -22,9 +22,16 @@ from scm.exact import Joint
 from scm.mechanisms.types import Categorical, Image
 
 if TYPE_CHECKING:
+    from scm.graph import CausalGraph
     from scm.model import SCM
 
-__all__ = ["Partition", "causal_partition", "exact_joint", "observational_partition"]
+__all__ = [
+    "Partition",
+    "causal_partition",
+    "exact_joint",
+    "observational_partition",
+    "require_order",
+]
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -207,7 +214,7 @@ def observational_partition(
         GraphError: If a node is unknown, or T causes I.
         InterventionError: If a level of the image has probability zero.
         MechanismError: If the model has no exact joint.
-        ScmError: If the image has too many values to enumerate.
+        ScmError: If the image has too many values to enumerate, or the tolerance is negative.
 
     Source: Chalupka, Perona and Eberhardt (2015), definition 1.
 
@@ -246,7 +253,7 @@ def causal_partition(
     Raises:
         GraphError: If a node is unknown, or T causes I.
         MechanismError: If the model has no exact joint.
-        ScmError: If the image has too many values to enumerate.
+        ScmError: If the image has too many values to enumerate, or the tolerance is negative.
 
     Source: Chalupka, Perona and Eberhardt (2015), definition 3.
 
@@ -270,13 +277,7 @@ def exact_joint(model: SCM | Joint, image: str, target: str) -> Joint:
         MechanismError: If the target is continuous, or the model has no exact joint.
         ScmError: If the image has too many values to enumerate.
     """
-    graph = model.graph
-    graph.require(image, target)
-    if image in graph.descendants(target):
-        raise GraphError(
-            f"{target} causes {image} in {graph} (or is {image} itself); a visual cause needs a "
-            f"target that the image precedes: image={target!r} and target={image!r} may be meant"
-        )
+    require_order(model.graph, image, target)
     if isinstance(model, Joint):
         _require_few(image, len(model.levels[image]))
         return model
@@ -297,6 +298,20 @@ def exact_joint(model: SCM | Joint, image: str, target: str) -> Joint:
     return model.exact()
 
 
+def require_order(graph: CausalGraph, image: str, target: str) -> None:
+    """Refuse a target that comes before the image.
+
+    Raises:
+        GraphError: If a node is unknown, or T causes I.
+    """
+    graph.require(image, target)
+    if image in graph.descendants(target):
+        raise GraphError(
+            f"{target} causes {image} in {graph} (or is {image} itself); a visual cause needs a "
+            f"target that the image precedes: image={target!r} and target={image!r} may be meant"
+        )
+
+
 def _require_few(image: str, size: int) -> None:
     if size > MOST_LEVELS:
         _refuse(image, f"{size:,} values")
@@ -312,6 +327,8 @@ def _refuse(image: str, values: str) -> None:
 
 def _grouped(levels: Sequence[Hashable], rows: Array, tolerance: float) -> Partition:
     """Cells of the levels whose rows are linked by steps of at most ``tolerance``."""
+    if not tolerance >= 0:
+        raise ScmError(f"tolerance={tolerance!r} was given; expected a number of 0 or more")
     found = _split_at_gaps(rows, tolerance)
     labels: list[tuple[int, int]] = [(k, 0) for k in found.tolist()]
     order = np.argsort(found, kind="stable")

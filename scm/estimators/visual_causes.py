@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scm.errors import GraphError, InterventionError, ScmError
+from scm.errors import GraphError, InterventionError, MechanismError, ScmError
 from scm.estimators.macro_model import class_means, macro_model, responses
 from scm.estimators.partitions import (
     Array,
@@ -250,7 +250,7 @@ def visual_causes(
     Raises:
         GraphError: If a node is unknown, T causes I, or the graph has a node of a new name.
         InterventionError: If an image has probability zero.
-        MechanismError: If the model has no exact joint.
+        MechanismError: If the model has no exact joint, or is one.
         ScmError: If the image has too many values to enumerate, or the distances do not fit.
 
     Source: Chalupka, Perona and Eberhardt (2015), definitions 1, 3, 4, 6 and 8.
@@ -271,6 +271,11 @@ def visual_causes(
         >>> sorted(set(units["I"].tolist()))
         [2, 3]
     """
+    if isinstance(model, Joint):
+        raise MechanismError(
+            "a joint distribution was given, to which no macro-variable can be added; expected the "
+            "model itself, an SCM of tables"
+        )
     joint = exact_joint(model, image, target)
     _require_free(model.graph, cause, correlate)
     observational = observational_partition(joint, image, target, tolerance)

@@ -43,14 +43,16 @@ def ask_classes(
         path: File that keeps the answers.
 
     Raises:
-        ScmError: If the answers are others, or of another number than the images; what was
-            answered before is kept.
+        ScmError: If the oracle is no function, or, when asked, if its answers are others, or of
+            another number than the images; what was answered before is kept.
 
     Example:
         >>> ask = ask_classes(lambda images: ["cat", "?", "dog"], classes=("dog", "cat"))
         >>> ask(torch.arange(3.0).view(3, 1, 1, 1))
         tensor([ 1, -1,  0])
     """
+    if not callable(oracle):
+        raise ScmError(f"the oracle {oracle!r:.60} was given; expected a function of images")
     count = len(classes)
 
     def one_hot(images: Tensor) -> Tensor:

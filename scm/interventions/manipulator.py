@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import operator
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor, nn
 
 from scm.errors import ScmError, nearest
 from scm.interventions.answering import Oracle, ask_classes
+from scm.interventions.checks import check_functions, check_images, check_options, class_names
 from scm.interventions.metrics import Metric, metric_of
 from scm.interventions.nearest_image import Manipulated, Objective, Values, nearest_images
 from scm.interventions.rounds import Round, Rounds, seed_of
@@ -102,7 +105,9 @@ class Manipulator:
         Args:
             images: Images `(n, channels, height, width)` in [0, 1].
             causes: Their causal classes, codes `(n,)`.
-            oracle: Any callable from images to causal classes; see `ask_classes`.
+            oracle: Any callable from images to causal classes; see `ask_classes`. It is asked
+                about a round at once: of one that may break off within a round, `Answers` keeps
+                what it said before, `Answers(oracle, batch=1, path="people.jsonl")`.
             classes: Names of the classes, or the numbers `P(T | man(I))` that they stand for, in
                 the order of their codes; 0, 1, ... by default.
             network: Makes a network from a seed; one hidden layer of 100 units by default.
@@ -146,21 +151,22 @@ class Manipulator:
             >>> found(images[:3], 1).images.shape
             torch.Size([3, 1, 4, 4])
         """
-        names = _checked(images, causes, classes, values)
+        names = class_names(images, causes, classes, values)
         metric = metric_of(metric)
-        _check_options(alpha, confidence, keep_weight, rounds, queries, ensemble, query_weight)
+        check_options(alpha, confidence, keep_weight, rounds, queries, ensemble, query_weight, stop)
         make = network or (lambda own: _perceptron(images[0].numel(), len(names), own))
         recipe: dict[str, Any] = {"steps": steps, "batch": batch, "lr": lr}
         identity = {
             "images": fingerprint(images),
             "causes": fingerprint(causes),
             "classes": str(names),
-            "search": str(
+            "search": _without_addresses(
                 (metric, alpha, confidence, queries, values, keep is not None, keep_weight)
             ),
             "training": str((network is not None, ensemble, *recipe.values(), noise, query_weight)),
             "seed": str(seed),
         }
+        check_functions(images, len(names), make(seed).to(images).eval(), metric, keep)
         folder = None if path is None else Path(path)
         done = Rounds(images, causes, len(names), folder, identity)
         ask = ask_classes(oracle, names, None if folder is None else folder / _ANSWERS)
@@ -202,7 +208,7 @@ class Manipulator:
         Raises:
             ScmError: If images or targets are not such as the manipulator was made for.
         """
-        _check_images(images, self.values, self.shape)
+        check_images(images, self.values, self.shape)
         codes = self._targets(targets, len(images)).to(images.device)
         return nearest_images(self.objective, images, codes, values=self.values, leave=True)
 
@@ -214,7 +220,7 @@ class Manipulator:
         Raises:
             ScmError: If the images have another shape or range.
         """
-        _check_images(images, "grey", self.shape)
+        check_images(images, "grey", self.shape)
         with torch.no_grad():
             return self.objective.log_probabilities(images).argmax(-1)
 
@@ -225,6 +231,9 @@ class Manipulator:
             type: Declared type of C; the classes by default.
             keeps: Macro-variables of the image that a manipulation must leave as they are;
                 the engine checks them for every unit.
+
+        Raises:
+            ScmError: If a network is a plain function, which cannot be saved.
 
         Example:
             >>> import scm
@@ -239,6 +248,11 @@ class Manipulator:
             tensor([1, 1, 1])
         """
         o = self.objective
+        if not all(isinstance(network, nn.Module) for network in o.networks):
+            raise ScmError(
+                "a macro-variable is saved with its networks, and one of these is a plain "
+                "function; expected torch.nn.Module objects: wrap the function in one"
+            )
         names = self.classes if all(isinstance(c, str) for c in self.classes) else None
         return VisualCause(
             [n for n in o.networks if isinstance(n, nn.Module)],
@@ -256,11 +270,18 @@ class Manipulator:
         names = {str(c): k for k, c in enumerate(self.classes)}
         several = [targets] * n if isinstance(targets, str) else targets
         if not isinstance(several, Tensor):
-            several = several if isinstance(several, (list, tuple)) else [several] * n
-            for name in several:
+            single = not hasattr(several, "__len__")
+            found = []
+            for name in [several] * n if single else several:
                 if isinstance(name, str) and name not in names:
                     raise ScmError(f"the target {name!r} is no class; {nearest(name, names)}")
-            several = torch.tensor([names[t] if isinstance(t, str) else int(t) for t in several])
+                if not isinstance(name, (str, SupportsIndex)):
+                    raise ScmError(
+                        f"the target {name!r:.40} is no code; expected 0 to {len(names) - 1}, or "
+                        f"one of the names {list(names)}"
+                    )
+                found.append(names[name] if isinstance(name, str) else operator.index(name))
+            several = torch.tensor(found, dtype=torch.int64)
         codes = several.expand(n) if not several.ndim else several
         if codes.shape != (n,) or codes.is_floating_point():
             raise ScmError(
@@ -283,6 +304,11 @@ def _perceptron(pixels: int, classes: int, seed: int) -> nn.Module:
         )
 
 
+def _without_addresses(settings: tuple[Any, ...]) -> str:
+    """Settings as text that is the same in another process: of functions, the names."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(settings))
+
+
 def _temperature(
     networks: Sequence[nn.Module], images: Tensor, causes: Tensor, confidence: float
 ) -> float:
@@ -302,77 +328,3 @@ def _satisfied(history: Sequence[Round], stop: tuple[float | None, float | None]
         return False
     measured = (history[-1].error.value, history[-1].distance.value)
     return all(want is None or got <= want for want, got in zip(stop, measured, strict=True))
-
-
-def _checked(
-    images: Tensor, causes: Tensor, classes: Sequence[Any] | None, values: Values
-) -> tuple[Any, ...]:
-    """Names of the classes."""
-    if values not in get_args(Values):
-        raise ScmError(f"values={values!r}; expected one of {get_args(Values)}")
-    _check_images(images, values)
-    if not isinstance(causes, Tensor) or causes.shape != images.shape[:1]:
-        shape = tuple(getattr(causes, "shape", ()))
-        raise ScmError(f"causes of shape {shape} were given for {len(images)} images; expected one")
-    if causes.is_floating_point() or causes.dtype == torch.bool or int(causes.min()) < 0:
-        raise ScmError(
-            f"causes are {causes.dtype}, the least {causes.min().item():g}; expected int64 codes "
-            "0, 1, ... (of booleans: causes.long())"
-        )
-    names = tuple(range(int(causes.max()) + 1)) if classes is None else tuple(classes)
-    there = causes.unique()
-    if len(set(names)) != len(names) or int(there[-1]) >= len(names):
-        raise ScmError(
-            f"causes go up to {int(there[-1])} and the classes are {list(names)}; expected a "
-            "distinct name or number for each code"
-        )
-    if len(there) < 2:
-        raise ScmError(
-            f"all {len(images)} images are of class {names[int(there[0])]!r}; a manipulator needs "
-            "images of two classes or more"
-        )
-    return names
-
-
-def _check_images(images: Tensor, values: Values, shape: tuple[int, ...] | None = None) -> None:
-    given = isinstance(images, Tensor) and images.is_floating_point()
-    if not given or (images.ndim != 4 if shape is None else tuple(images.shape[1:]) != shape):
-        what = (
-            f"{images.dtype} {tuple(images.shape)}" if isinstance(images, Tensor) else "no tensor"
-        )
-        wanted = "channels, height, width" if shape is None else ", ".join(map(str, shape))
-        raise ScmError(f"images are {what}; expected floating-point images (n, {wanted})")
-    if shape is None and not len(images):
-        raise ScmError("no images were given; expected images of two classes or more")
-    if not ((images >= 0) & (images <= 1)).all():
-        raise ScmError(
-            f"images have pixels from {images.min():.3g} to {images.max():.3g}; expected numbers "
-            "in [0, 1]: rescale them"
-        )
-    if values == "binary" and not ((images == 0) | (images == 1)).all():
-        grey = images[(images != 0) & (images != 1)][0]
-        raise ScmError(
-            f"values='binary' was declared, and a pixel is {grey:.3g}; round the images, or "
-            "declare values='grey'"
-        )
-
-
-def _check_options(
-    alpha: float,
-    confidence: float,
-    keep_weight: float,
-    rounds: int,
-    queries: int,
-    ensemble: int,
-    weight: int,
-) -> None:
-    if not (0 < alpha < 1 and 0.5 < confidence < 1 and keep_weight >= 0):
-        raise ScmError(
-            f"alpha={alpha}, confidence={confidence}, keep_weight={keep_weight}; expected "
-            "0 < alpha < 1, 0.5 < confidence < 1 and a weight of 0 or more"
-        )
-    if rounds < 0 or min(queries, ensemble, weight) < 1:
-        raise ScmError(
-            f"rounds={rounds}, queries={queries}, ensemble={ensemble}, query_weight={weight}; "
-            "expected 0 rounds or more, and 1 or more of the others"
-        )

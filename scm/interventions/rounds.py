@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,8 @@ class Round:
     Attributes:
         error: Share of manipulations that did not get the class that was wanted; those that
             were not found are among them. Equation 2, where it counts classes alike.
-        distance: Mean distance of the manipulations that were found. Equation 3.
+        distance: Mean distance of the manipulations that were found; NaN where none was.
+            Equation 3.
         kept: Share of those that left S as it was; None where no S was given.
         unreached: Number of images for which no manipulation was found.
     """
@@ -139,9 +141,10 @@ class Rounds:
         if found.kept is not None and m:
             kept = Estimate.proportion(int(found.kept[reached].sum()), m)
         distance = found.distance[reached].double()
+        lone = Estimate(float(distance.mean()), math.nan, m or len(targets))
         measured = Round(
             Estimate.proportion(len(targets) - hits, len(targets)),
-            Estimate.mean(distance) if m > 1 else Estimate(float(distance.sum()), float("nan"), m),
+            Estimate.mean(distance) if m > 1 else lone,
             kept,
             len(targets) - m,
         )

@@ -60,7 +60,14 @@ class VisualCause(Macro):
     @property
     def objective(self) -> Objective:
         """What the writer minimises."""
-        return Objective(list(self.networks), self.metric, self.alpha, self.keep, self.keep_weight)
+        return Objective(
+            list(self.networks),
+            self.metric,
+            self.alpha,
+            self.keep,
+            self.keep_weight,
+            self.temperature,
+        )
 
     def _classes(self, images: Tensor) -> Tensor:
         return self.objective.log_probabilities(images).argmax(-1)

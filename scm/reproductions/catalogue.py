@@ -59,7 +59,7 @@ CATALOGUE = [
         options={
             "data": "mnist, or digits (scikit-learn's, smaller); MNIST by default where there is "
             "SCM_DATA and the run is not quick",
-            "answers": "CSV file of people's answers, in place of the networks that stand for them",
+            "answers": "folder of people's answers, in place of the networks that stand for them",
         },
     ),
 ]

@@ -208,6 +208,13 @@ def test_a_target_that_causes_the_image() -> None:
         causal_partition(model, image="I", target="I")
 
 
+@pytest.mark.parametrize("tolerance", [-1e-3, float("nan")])
+def test_a_tolerance_that_is_none(tolerance: float) -> None:
+    for ask in (observational_partition, causal_partition):
+        with pytest.raises(scm.ScmError, match="0 or more"):
+            ask(table_model(torch.eye(2)), "I", "T", tolerance)
+
+
 def test_a_continuous_target_is_to_be_binned() -> None:
     model = scm.SCM("I -> T", I=scm.Root.bernoulli(), T=scm.Linear({"I": [0.0, 1.0]}))
     with pytest.raises(scm.MechanismError, match="binned"):

@@ -476,6 +476,8 @@ def test_bad_input() -> None:
         visual_causes(model, image="I", target="H1")
     with pytest.raises(scm.GraphError, match="Known"):
         visual_causes(model, target="Z")
+    with pytest.raises(scm.MechanismError, match="the model itself"):
+        visual_causes(model.exact())  # type: ignore[arg-type]
     wrong = (np.ones((2, 2)), -np.ones((16, 16)), np.full((16, 16), np.nan))
     for distance in wrong:
         with pytest.raises(scm.ScmError, match=r"of shape \(16, 16\)"):

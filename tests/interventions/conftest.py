@@ -5,7 +5,7 @@ import pytest
 from scm.datasets import gratings, has_column, has_row
 from scm.interventions import Manipulator
 
-QUICK = {"rounds": 2, "queries": 20, "ensemble": 1, "steps": 150, "progress": False}
+QUICK = {"rounds": 2, "queries": 20, "ensemble": 1, "steps": 60, "progress": False}
 
 
 @pytest.fixture(scope="session")
@@ -16,5 +16,5 @@ def bars():
 
 @pytest.fixture(scope="session")
 def manipulator(bars):
-    options = QUICK | {"ensemble": 2, "steps": 300}
+    options = QUICK | {"ensemble": 2, "steps": 150}
     return Manipulator.fit(*bars, has_row, values="binary", keep=has_column, **options)

@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from scm.interventions.lbfgs import minimise
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 10_000), l1=st.sampled_from([0.0, 0.3]))
 def test_separable_squares_have_a_closed_form(seed, l1):
     generator = torch.Generator().manual_seed(seed)

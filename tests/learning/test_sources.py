@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from scm import ScmError
-from scm.learning import Augmented, AutoAugment, LabelledImages, Mixed, Stream
+from scm.learning import Augmented, AutoAugment, LabelledImages, Mixed, PixelNoise, Stream
 
 
 def labelled(n: int, value: float = 0.0) -> tuple[Tensor, Tensor]:
@@ -43,6 +43,21 @@ def test_a_stream_loses_nothing_and_keeps_the_order(parts: list[int], size: int)
     batches = Stream(pieces).batches(size)
     seen = torch.cat([b.labels for b in itertools.islice(batches, 2 * total)])
     assert torch.equal(seen, labels.repeat(2 * size))
+
+
+def test_pixels_get_noise_of_their_own() -> None:
+    """40,000 pixels: mean and variance within five standard errors, a false alarm of 1e-6."""
+    images, labels = torch.full((10, 1, 20, 200), 0.5), torch.arange(10)
+    source = Augmented(LabelledImages(images, labels), PixelNoise(0.6))
+    b, again = (next(source.batches(10, seed=3)) for _ in range(2))
+    assert torch.equal(b.images, again.images)
+    noise = (b.images - 0.5) / 0.6
+    assert abs(float(noise.mean())) < 5 / 200
+    assert abs(float(noise.square().mean()) - 1) < 5 * 2**0.5 / 200
+    assert len(noise.unique()) > 30_000
+    for wrong in (-1.0, float("nan")):
+        with pytest.raises(ScmError, match="0 or more"):
+            PixelNoise(wrong)
 
 
 def test_a_stream_is_never_held_whole() -> None:

@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 from scm.cli import app
 from scm.datasets import gratings
 from scm.learning import Simulator
-from scm.reproductions.noisy_perceptron import noisy_perceptron
 from scm.reproductions.pictures import curves, image_grid
 from scm.reproductions.vcfl_grating import _causes, _effect
 from scm.reproductions.vcfl_mnist import _half
@@ -31,16 +30,6 @@ def test_true_classes_are_numbered_as_the_learned_ones() -> None:
     assert _causes(images, torch.tensor([0.3, 0.7])).tolist() == [0, 1]
     assert _causes(images, torch.tensor([0.2, 0.36, 0.6])).tolist() == [1, 2]
     assert _causes(images, torch.tensor([0.5])).tolist() == [0, 0]
-
-
-def test_noise_is_for_training_alone() -> None:
-    network, again = (noisy_perceptron(16, 0.5, seed=1) for _ in range(2))
-    images = torch.rand(3, 1, 4, 4, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(network.eval()(images), again.eval()(images))
-    assert not torch.equal(network(images), noisy_perceptron(16, 0.5, seed=2).eval()(images))
-    assert not torch.equal(network.train()(images), again.eval()(images))
-    plain = noisy_perceptron(16, 0.0, seed=1)
-    assert torch.equal(plain.train()(images), again.eval()(images))
 
 
 def test_halves_are_drawn_without_replacement() -> None:

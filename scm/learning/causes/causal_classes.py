@@ -32,7 +32,8 @@ from scm.learning.causes.merging import Merging, effect, merge
 from scm.learning.causes.observational_classes import (
     NetworkFactory,
     ObservationalClasses,
-    binned,
+    as_levels,
+    check_images,
     default_network,
     nearest_centre,
     observational_classes,
@@ -109,7 +110,13 @@ class LearnedCauses:
         return len(self.values)
 
     def probabilities(self, images: Tensor) -> Tensor:
-        """Probability of each causal class, `(n, C)` in float64."""
+        """Probability of each causal class, `(n, C)` in float64.
+
+        Raises:
+            ScmError: If the images have another shape than those that were learned from, or are
+                not finite floats.
+        """
+        check_images(images, self.observational.shape)
         if self.network is None:
             return torch.ones(len(images), 1, dtype=torch.float64, device=images.device)
         found = probabilities(self.network, images).double()
@@ -240,7 +247,7 @@ def learn_causes(
     """
     if queries < 1:
         raise ScmError(f"queries={queries!r} was given; expected at least one a class")
-    outcomes = binned(outcomes, edges)
+    outcomes = as_levels(outcomes, edges)
     if edges is not None:
         levels = len(edges) + 1
     elif isinstance(experimenter, Answers):

@@ -23,6 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from scm.errors import ScmError
+from scm.estimators.partitions import require_order
+from scm.learning.causes.observational_classes import as_levels, check_edges
 from scm.learning.evaluation import probabilities
 from scm.mechanisms import Categorical
 from scm.model import SCM
@@ -104,6 +106,8 @@ class Answers:
         self.asked += len(images)
         try:
             given = self.experimenter(images)
+        except ScmError:  # it says itself what to do
+            raise
         except Exception as error:
             where = "in memory" if self.path is None else f"in {self.path}"
             raise ScmError(
@@ -140,10 +144,12 @@ class Simulator:
         target: The node T.
         trials: Units for each image; with 1 the answers are single outcomes.
         seed: Seed of the units.
-        edges: Where to bin a continuous T, `(levels - 1,)` increasing; None if T is discrete.
+        edges: Where to bin a continuous T, see `quantile_edges`; None if T is discrete.
 
     Raises:
-        ScmError: If a node is unknown, T is neither discrete nor binned, or there is no trial.
+        GraphError: If a node is unknown, or T causes I.
+        ScmError: If T is neither discrete nor binned, the edges make no sense, or there is no
+            trial.
 
     Source: Chalupka, Perona and Eberhardt (2015), definition 2 and algorithm 1, step 2.
 
@@ -165,7 +171,7 @@ class Simulator:
         edges: Sequence[float] | Tensor | None = None,
     ) -> None:
         graph = model.program.graph
-        graph.require(image, target)
+        require_order(graph, image, target)
         kind = model.program.mechanisms[target].type
         if trials < 1 or (not isinstance(kind, Categorical) and edges is None):
             raise ScmError(
@@ -174,7 +180,7 @@ class Simulator:
             )
         self.model, self.image, self.target = model, image, target
         self.trials, self.seed = trials, seed
-        self.edges = None if edges is None else torch.as_tensor(edges, dtype=torch.float64)
+        self.edges = None if edges is None else check_edges(edges)
         size = kind.size if isinstance(kind, Categorical) else 2
         self.levels = size if self.edges is None else len(self.edges) + 1
         self._micro = bool(graph.macros(image))
@@ -192,7 +198,7 @@ class Simulator:
         acted = self.model.man(wanted) if self._micro else self.model.do(wanted)
         outcome = acted.sample(len(images) * self.trials, seed)[self.target]
         if self.edges is not None:
-            outcome = torch.bucketize(outcome.double(), self.edges.to(outcome.device), right=True)
+            outcome = as_levels(outcome, self.edges)
         onehot = nn.functional.one_hot(outcome.long(), self.levels).double()
         return onehot.view(len(images), self.trials, self.levels).mean(1)
 

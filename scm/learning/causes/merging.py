@@ -69,7 +69,7 @@ def merge(answers: list[Tensor], error_rate: float = 0.05, tolerance: float = 0.
         >>> merge([one, other, one]).groups
         (0, 1, 0)
     """
-    if not 0 < error_rate < 1 or tolerance < 0 or not answers or not all(map(len, answers)):
+    if not 0 < error_rate < 1 or not tolerance >= 0 or not answers or not all(map(len, answers)):
         raise ScmError(
             f"merge(error_rate={error_rate!r}, tolerance={tolerance!r}) of classes with "
             f"{[len(a) for a in answers]} answers was asked for; expected 0 < error_rate < 1, a "
@@ -129,7 +129,12 @@ def _tested(one: Tensor, other: Tensor) -> float:
     if float(one.max() - one.min()) == 0 and float(other.max() - other.min()) == 0:
         return 1.0 if float(one[0]) == float(other[0]) else 0.0
     equal = min(len(one), len(other)) < 2  # one answer has no variance of its own
-    return float(stats.ttest_ind(one.numpy(), other.numpy(), equal_var=equal).pvalue)
+    summary = [x for s in (one, other) for x in (float(s.mean()), _spread(s), len(s))]
+    return float(stats.ttest_ind_from_stats(*summary, equal_var=equal).pvalue)
+
+
+def _spread(sample: Tensor) -> float:
+    return float(sample.std()) if len(sample) > 1 else 0.0
 
 
 def _detectable(rows: list[Tensor], error_rate: float, tolerance: float) -> float:

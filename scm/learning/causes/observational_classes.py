@@ -30,7 +30,9 @@ from scm.learning.networks import SmallCNN
 __all__ = [
     "NetworkFactory",
     "ObservationalClasses",
-    "binned",
+    "as_levels",
+    "check_edges",
+    "check_images",
     "observational_classes",
     "quantile_edges",
 ]
@@ -49,6 +51,7 @@ class ObservationalClasses:
         chances: Share of each outcome in each class, `(K, levels)`.
         scores: Bayesian information criterion by number of classes; smaller is better.
         networks: The networks, one for each fold.
+        shape: Shape of an image.
     """
 
     labels: Tensor
@@ -57,13 +60,20 @@ class ObservationalClasses:
     chances: Tensor
     scores: dict[int, float]
     networks: list[nn.Module]
+    shape: tuple[int, ...]
 
     def __len__(self) -> int:
         """Number of classes."""
         return len(self.centres)
 
     def probabilities(self, images: Tensor) -> Tensor:
-        """`P(T | I)` of images, `(n, levels)` in float64: the mean over the networks."""
+        """`P(T | I)` of images, `(n, levels)` in float64: the mean over the networks.
+
+        Raises:
+            ScmError: If the images have another shape than those that were learned from, or are
+                not finite floats.
+        """
+        check_images(images, self.shape)
         return torch.stack([probabilities(net, images) for net in self.networks]).double().mean(0)
 
     def predict(self, images: Tensor) -> Tensor:
@@ -147,17 +157,24 @@ def observational_classes(
     centres, chances = _means(heldout, best), _means(nn.functional.one_hot(outcomes, levels), best)
     order = (centres @ torch.arange(levels).to(centres)).argsort()
     return ObservationalClasses(
-        order.argsort()[best], heldout, centres[order], chances[order], scores, networks
+        order.argsort()[best],
+        heldout,
+        centres[order],
+        chances[order],
+        scores,
+        networks,
+        tuple(images.shape[1:]),
     )
 
 
 def quantile_edges(outcomes: Tensor, bins: int) -> Tensor:
     """Where to bin a continuous T so that each bin holds as many outcomes, `(bins - 1,)`.
 
-    Bin k holds the values v with `edges[k - 1] <= v < edges[k]`.
+    Bin k holds the values v with `edges[k - 1] < v <= edges[k]`.
 
     Raises:
-        ScmError: If there are fewer than 2 bins, or so many equal outcomes that two edges meet.
+        ScmError: If there are fewer than 2 bins, an outcome is not finite, or so many are equal
+            that a bin is empty.
 
     Example:
         >>> quantile_edges(torch.tensor([1.0, 2.0, 3.0, 4.0]), bins=2)
@@ -165,9 +182,10 @@ def quantile_edges(outcomes: Tensor, bins: int) -> Tensor:
     """
     if bins < 2 or not len(outcomes):
         raise ScmError(f"{bins} bins of {len(outcomes)} outcomes were asked for; give 2 or more")
+    _require_finite(outcomes)
     shares = torch.arange(1, bins, dtype=torch.float64, device=outcomes.device) / bins
     edges = outcomes.double().quantile(shares)
-    if not (edges.diff() > 0).all() or edges[0] <= outcomes.min():
+    if not (edges.diff() > 0).all() or edges[-1] >= outcomes.max():
         raise ScmError(
             f"outcomes cannot be cut into {bins} bins of equal size, too many are equal (edges "
             f"{[round(e, 4) for e in edges.tolist()]}); take fewer bins, or give levels"
@@ -175,15 +193,31 @@ def quantile_edges(outcomes: Tensor, bins: int) -> Tensor:
     return edges
 
 
-def binned(outcomes: Tensor, edges: Sequence[float] | Tensor | None) -> Tensor:
-    """Outcomes as levels: of a continuous T, the numbers of their bins.
+def check_edges(edges: Sequence[float] | Tensor) -> Tensor:
+    """Edges `(bins - 1,)` in float64.
 
     Raises:
-        ScmError: If outcomes are fractions and there are no edges, or negative levels.
+        ScmError: If they are not finite numbers in ascending order.
+    """
+    cut = torch.as_tensor(edges, dtype=torch.float64)
+    if cut.ndim != 1 or not len(cut) or not (cut.isfinite().all() and (cut.diff() > 0).all()):
+        raise ScmError(
+            f"edges={edges!r:.100} were given; expected finite numbers in ascending order, where "
+            "to cut T: quantile_edges(outcomes, bins=4)"
+        )
+    return cut
+
+
+def as_levels(outcomes: Tensor, edges: Sequence[float] | Tensor | None) -> Tensor:
+    """Outcomes as levels: of a continuous T, the numbers of their bins, see `quantile_edges`.
+
+    Raises:
+        ScmError: If outcomes are fractions and there are no edges, or negative levels, or not
+            finite.
     """
     if edges is not None:
-        cut = torch.as_tensor(edges, dtype=torch.float64, device=outcomes.device)
-        return torch.bucketize(outcomes.double(), cut, right=True)
+        _require_finite(outcomes)
+        return torch.bucketize(outcomes.double(), check_edges(edges).to(outcomes.device))
     if outcomes.is_floating_point() or outcomes.is_complex():
         raise ScmError(
             f"outcomes are {outcomes.dtype}; expected int64 levels 0, 1, ..., or for a continuous "
@@ -192,6 +226,15 @@ def binned(outcomes: Tensor, edges: Sequence[float] | Tensor | None) -> Tensor:
     if len(outcomes) and int(outcomes.min()) < 0:
         raise ScmError(f"the outcome {int(outcomes.min())} was given; levels are 0, 1, ...")
     return outcomes.long()
+
+
+def _require_finite(outcomes: Tensor) -> None:
+    wrong = int((~outcomes.isfinite()).sum())
+    if wrong:
+        raise ScmError(
+            f"{wrong} of {len(outcomes)} outcomes are NaN or infinite; expected finite numbers: "
+            "leave those units out, images and outcomes alike"
+        )
 
 
 def default_network(images: Tensor) -> NetworkFactory:
@@ -288,12 +331,23 @@ def _criterion(labels: Tensor, outcomes: Tensor, levels: int) -> float:
     return float(-2 * fit + (k * (levels - 1) + k - 1) * size.log())
 
 
-def _check(images: Tensor, outcomes: Tensor, levels: int, folds: int, classes: int) -> None:
-    if images.ndim != 4 or not images.is_floating_point() or not torch.isfinite(images).all():
+def check_images(images: Tensor, shape: tuple[int, ...] | None = None) -> None:
+    """Refuse what are no images, or images of another shape.
+
+    Raises:
+        ScmError: If they are not finite floats `(n, channels, height, width)`, or `(n, *shape)`.
+    """
+    fits = images.ndim == 4 if shape is None else tuple(images.shape[1:]) == shape
+    if not fits or not images.is_floating_point() or not torch.isfinite(images).all():
+        wanted = "channels, height, width" if shape is None else ", ".join(map(str, shape))
         raise ScmError(
             f"images {tuple(images.shape)} of {images.dtype} were given; expected finite floats "
-            "(n, channels, height, width)"
+            f"(n, {wanted})"
         )
+
+
+def _check(images: Tensor, outcomes: Tensor, levels: int, folds: int, classes: int) -> None:
+    check_images(images)
     if outcomes.shape != images.shape[:1]:
         raise ScmError(
             f"{len(images)} images and outcomes of shape {tuple(outcomes.shape)} were given; "

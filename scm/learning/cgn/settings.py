@@ -68,7 +68,7 @@ class Settings:
     mass: tuple[float, float] = (0.05, 0.4)
     sigma: float = 0.3
     centre: float = 1.0
-    by_class: bool = True
+    by_class: bool = False
     peak: bool = False
     shape_latent: int = 16
     texture_latent: int = 3
@@ -108,6 +108,7 @@ SETTINGS: dict[str, Settings] = {
         textures="grid",
         weights=_WILDLIFE,
         centre=1.5,
+        by_class=True,
         texture_latent=20,
         canvas=64,
         canvas_steps=800,

@@ -53,6 +53,13 @@ def test_learned_cause_is_the_true_one(causes, data):
     assert causes.answers.asked == sum(causes.queries) == 40
 
 
+def test_images_of_another_shape_are_refused(causes, data):
+    for wrong in (data["I"][:2, :, :5], data["I"][:2].repeat(1, 3, 1, 1), data["I"][:2] / 0):
+        for ask in (causes.predict, causes.cause, causes.correlate, causes.observational.predict):
+            with pytest.raises(ScmError, match=r"finite floats \(n, 1, 6, 6\)"):
+                ask(wrong)
+
+
 def test_effects_are_within_their_standard_errors(causes):
     """True effects 0.35 and 0.65; false alarm 7e-6 each."""
     new = SMALL.sample(500, seed=13)

@@ -124,6 +124,10 @@ def test_bad_arguments():
         Simulator(gratings(), trials=0)
     with pytest.raises(ScmError, match="Known"):
         Simulator(gratings(), target="Y")
+    with pytest.raises(ScmError, match="H1 causes I"):
+        Simulator(gratings(), target="H1")
+    with pytest.raises(ScmError, match="ascending order"):
+        Simulator(gratings(), edges=[0.5, 0.1])
 
 
 def test_simulator_answers_the_effect_and_not_what_is_observed():

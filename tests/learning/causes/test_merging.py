@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from scm import ScmError
 from scm.learning.causes.merging import effect, merge
@@ -36,6 +37,14 @@ def test_outcomes_by_fisher_and_holm():
     assert found.groups == (0, 0, 1, 1)
     assert found.apart == {(0, 2), (0, 3), (1, 2), (1, 3)}
     assert found.doubtful == ()
+
+
+def test_exact_answers_with_one_image_of_another_class():
+    """Nothing varies in the first class; Welch's test by hand, without a warning of scipy's."""
+    one, other = rows([0.35] * 10), rows([0.65] * 9 + [0.35])
+    (p,) = merge([one, other]).p_values.values()
+    # t = 0.27 / (0.3 sqrt(0.1) / sqrt(10)) = 9 with 9 degrees of freedom.
+    assert p == pytest.approx(2 * stats.t.sf(9.0, 9))
 
 
 def test_a_class_like_two_others_joins_them_and_is_reported():

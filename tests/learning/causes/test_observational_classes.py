@@ -11,7 +11,7 @@ import torch
 from scm import ScmError
 from scm.learning.causes.observational_classes import (
     _criterion,
-    binned,
+    as_levels,
     cluster,
     observational_classes,
     quantile_edges,
@@ -77,14 +77,26 @@ def test_criterion_by_hand():
 def test_bins_of_a_continuous_target():
     outcomes = torch.arange(100.0)
     edges = quantile_edges(outcomes, 4)
-    assert binned(outcomes, edges).bincount().tolist() == [25, 25, 25, 25]
-    for given, match in ((torch.zeros(9), "too many are equal"), (torch.zeros(0), "give 2")):
+    assert as_levels(outcomes, edges).bincount().tolist() == [25, 25, 25, 25]
+    assert as_levels(torch.tensor([1.0, 2.0, 3.0]), [1.0, 2.5]).tolist() == [0, 1, 2]
+    lost = torch.tensor([1.0, torch.nan, 2.0])
+    for given, match in (
+        (torch.zeros(9), "too many are equal"),
+        (torch.zeros(0), "give 2"),
+        (torch.tensor([0.0, 1.0, 1.0, 1.0, 1.0, 1.0]), "too many are equal"),
+        (lost, "1 of 3 outcomes are NaN"),
+    ):
         with pytest.raises(ScmError, match=match):
             quantile_edges(given, 3)
     with pytest.raises(ScmError, match="quantile_edges"):
-        binned(outcomes, None)
+        as_levels(outcomes, None)
     with pytest.raises(ScmError, match="outcome -1"):
-        binned(torch.tensor([-1, 0]), None)
+        as_levels(torch.tensor([-1, 0]), None)
+    with pytest.raises(ScmError, match="1 of 3 outcomes are NaN"):
+        as_levels(lost, [0.5])
+    for wrong in ([2.0, 1.0], [], [torch.nan], 0.5):
+        with pytest.raises(ScmError, match="ascending order"):
+            as_levels(outcomes, wrong)
 
 
 @pytest.mark.parametrize(
