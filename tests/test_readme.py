@@ -55,3 +55,6 @@ def test_the_third_block_runs() -> None:
     exec(blocks()[2], space)
     effect = space["found"].macro_model().exact().prob({"T": 1}, do={"C": 1})
     assert f"tensor({effect:.4f})" in blocks()[2]
+    units = space["pixels"].do(C=1).sample(100, seed=1)
+    assert scm.datasets.has_row(units["I"]).float().mean() > 0.9
+    assert len(space["causes"].answers) == 40

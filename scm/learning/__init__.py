@@ -4,6 +4,7 @@ from scm.learning.augmentation import AutoAugment, PixelNoise
 from scm.learning.causes import (
     Annotators,
     Answers,
+    DoubtfulMergeWarning,
     Ensemble,
     LearnedCauses,
     Simulator,
@@ -42,6 +43,7 @@ __all__ = [
     "Batch",
     "ConditionalGAN",
     "ConvNet",
+    "DoubtfulMergeWarning",
     "Ensemble",
     "GeneratedImages",
     "Grey",

@@ -19,6 +19,7 @@ high-dimensional, and macro-effects.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,7 +42,11 @@ from scm.learning.causes.observational_classes import (
 from scm.learning.classifier import train_classifier
 from scm.learning.evaluation import probabilities
 
-__all__ = ["Effects", "LearnedCauses", "learn_causes"]
+__all__ = ["DoubtfulMergeWarning", "Effects", "LearnedCauses", "learn_causes"]
+
+
+class DoubtfulMergeWarning(UserWarning):
+    """Classes were merged that the experiments told apart, since others are like both."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,10 +179,7 @@ class LearnedCauses:
                 "been seen with probability 0.8."
             )
         if self.merging.doubtful:
-            lines.append(
-                f"Observational classes {', '.join(map(str, self.merging.doubtful))} differ, yet "
-                "others are like both: ask more queries, or more trials."
-            )
+            lines.append(_doubt(self.merging))
         return "\n".join(lines)
 
 
@@ -231,7 +233,11 @@ def learn_causes(
         ScmError: If images and outcomes do not match, an argument is out of its range, or the
             experimenter fails.
 
-    Source: Chalupka, Perona and Eberhardt (2015), algorithm 1.
+    Warns:
+        DoubtfulMergeWarning: If classes that differ were merged by way of others.
+
+    Source: Chalupka, Perona and Eberhardt (2015), algorithm 1; the module says how this differs
+        from the two steps of the `cfl` package.
 
     Example:
         >>> mixed = torch.Generator().manual_seed(0)
@@ -276,6 +282,8 @@ def learn_causes(
     rows = torch.stack([1 - given, given], 1) if levels == 2 else given
     of_class = [part.cpu() for part in rows.split([len(part) for part in asked])]
     merging = merge(of_class, error_rate, tolerance)
+    if merging.doubtful:
+        warnings.warn(_doubt(merging), DoubtfulMergeWarning, stacklevel=2)
     coarsening, values, stderrs = _ordered(merging.groups, of_class)
     labels = torch.tensor(coarsening, device=images.device)[found.labels]
     trained: nn.Module | None = None
@@ -293,6 +301,14 @@ def learn_causes(
     sizes = tuple(len(part) for part in asked)
     return LearnedCauses(
         found, coarsening, values, stderrs, merging, labels, trained, answers, sizes
+    )
+
+
+def _doubt(merging: Merging) -> str:
+    pairs = ", ".join(map(str, merging.doubtful))
+    return (
+        f"Observational classes {pairs} differ in what they do to T, yet others are like both, and "
+        "all were merged: give more images, queries or trials, or fewer classes (classes=)."
     )
 
 

@@ -18,6 +18,7 @@ from scm import ScmError
 from scm.datasets import gratings, has_row
 from scm.learning import (
     Answers,
+    DoubtfulMergeWarning,
     LearnedCauses,
     Simulator,
     SmallCNN,
@@ -194,3 +195,23 @@ def test_grating_as_in_the_paper(seed, record_property, capsys):
     assert len(causes) == 2
     assert causal >= 0.95
     assert math.isclose(observed, 0.5, abs_tol=0.05)
+
+
+def test_warns_where_classes_that_differ_are_merged() -> None:
+    generator = torch.Generator().manual_seed(0)
+    level = torch.randint(3, (1500,), generator=generator)
+    images = (level[:, None, None, None] / 2).expand(-1, 1, 4, 4).clone()
+    images = (0.8 * images + 0.2 * torch.rand(images.shape, generator=generator)).clamp(0, 1)
+    outcomes = torch.bernoulli(torch.tensor([0.1, 0.5, 0.9])[level], generator=generator).long()
+
+    def few(
+        asked: torch.Tensor,
+    ) -> torch.Tensor:  # 3, 6 and 10 ones among 10: only the ends are told apart
+        kind = (asked.mean((1, 2, 3)) * 2.5).long().clamp(0, 2)
+        return torch.cat([(torch.arange(10) < (3, 6, 10)[int(k)]).float() for k in kind[::10]])
+
+    with pytest.warns(DoubtfulMergeWarning, match=r"\(0, 2\)"):
+        causes = learn_causes(
+            images, outcomes, few, classes=3, queries=10, steps=60, progress=False
+        )
+    assert len(causes) == 1
