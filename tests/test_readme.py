@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -58,3 +59,20 @@ def test_the_third_block_runs() -> None:
     units = space["pixels"].do(C=1).sample(100, seed=1)
     assert scm.datasets.has_row(units["I"]).float().mean() > 0.9
     assert len(space["causes"].answers) == 40
+
+
+def test_figures_of_the_papers_are_those_of_the_last_run() -> None:
+    folder = README.parent / "benchmarks" / "papers"
+    found: dict[tuple[str, str], float] = {}
+    for name in ("vcfl-grating", "vcfl-mnist"):
+        for row in json.loads((folder / name / "results.json").read_text())["rows"]:
+            found[row["row"], row["metric"].split(",")[0]] = row["mean"]
+    text = " ".join(README.read_text().split())
+    for said, row, metric in (
+        ("right for {:.1f} % of new images", "learned causal class", "true"),
+        ("observed: {:.1f} %", "same network, observational labels alone", "true"),
+        ("err in {:.0f} % of round 20", "trained with noise, round 20", "manipulation error"),
+        ("way here: {:.1f} %", "trained without noise, round 20", "manipulation error"),
+        ("finds {:.1f} % of", "networks trained with noise, 5 rounds", "error by the judge"),
+    ):
+        assert said.format(found[row, metric]) in text, said
