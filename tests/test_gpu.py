@@ -8,6 +8,8 @@ from torch import nn
 
 import scm
 from scm import CVAE, Additive, Flow, Image, Linear, Macro, Root, Tabular
+from scm.datasets import gratings, has_row
+from scm.interventions import Manipulator
 
 pytestmark = [
     pytest.mark.gpu,
@@ -65,3 +67,14 @@ def test_tables_keep_float64_and_agree_with_exact_answers() -> None:
     share = model.to("cuda").do(A=1).sample(100_000, seed=5)["B"].double().mean().cpu()
     exact = model.exact().prob({"B": 1}, do={"A": 1})
     assert abs(float(share - exact)) < 4 * (0.16 / 100_000) ** 0.5
+
+
+def test_a_manipulator_learns_and_writes_on_the_device() -> None:
+    images = gratings(4, noise=0.0).sample(400, seed=0)["I"].to("cuda")
+    codes = has_row(images).long()
+    found = Manipulator.fit(
+        images, codes, lambda asked: has_row(asked).long(), values="binary", rounds=1, queries=20
+    )
+    made = found(images[:50], 1 - codes[:50])
+    assert made.images.is_cuda
+    assert made.reached.float().mean() > 0.9
