@@ -9,7 +9,6 @@ Source: Sauer and Geiger (2021), published networks; MIT licence.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from scm.errors import ScmError
 from scm.mechanisms.cgn import Labelled
 from scm.mechanisms.cgn_conv import ConvShape, ConvTexture
 from scm.mechanisms.types import Categorical
+from scm.mechanisms.weights import read_state
 
 __all__ = ["read_published"]
 
@@ -56,7 +56,7 @@ def read_published(path: str | Path) -> tuple[ConvShape, ConvTexture, ConvTextur
         ScmError: If there is no such file, it needs unpickling, or its keys or shapes are
             not those of the published networks; each that differs is named.
     """
-    state = _state(path)
+    state = read_state(path)
     shape = ConvShape()
     front, back = ConvTexture(shuffle="crop"), ConvTexture(shuffle="crop")
     wanted: dict[str, tuple[int, ...]] = {"label_emb.weight": (_CLASSES, _CLASSES)}
@@ -85,26 +85,6 @@ def read_published(path: str | Path) -> tuple[ConvShape, ConvTexture, ConvTextur
         mechanism.node, mechanism.parents = "?", {}
         mechanism.eval()
     return shape, front, back
-
-
-def _state(path: str | Path) -> Mapping[str, Tensor]:
-    if not Path(path).is_file():
-        raise ScmError(
-            f"{path} is not a file; give the path of a published network, such as "
-            "$SCM_DATA/pretrained/cgn_mnist/colored.pth"
-        )
-    try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise ScmError(
-            f"{path} is cut off, or needs unpickling, which could run code ({error!s:.200}); "
-            "fetch it again, or save its state_dict() alone"
-        ) from error
-    if not isinstance(state, Mapping) or not all(isinstance(t, Tensor) for t in state.values()):
-        raise ScmError(
-            f"{path} holds a {type(state).__name__}; expected a state dict, from key to tensor"
-        )
-    return state
 
 
 def _check(path: str | Path, state: Mapping[str, Tensor], wanted: Mapping[str, Any]) -> None:
