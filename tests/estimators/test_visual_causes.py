@@ -148,7 +148,9 @@ def assert_macro_model(found: VisualCauses, truth: Tables) -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(seeds, st.integers(2, 4))
-def test_where_each_image_is_a_class_units_respond_by_their_hidden_state(seed: int, levels: int) -> None:
+def test_where_each_image_is_a_class_units_respond_by_their_hidden_state(
+    seed: int, levels: int
+) -> None:
     truth = generic(seed, levels=levels)
     found = visual_causes(truth.model)
     assert len(found.causal) == len(found.observational) == 5
