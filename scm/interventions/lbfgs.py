@@ -21,7 +21,7 @@ def minimise(
     centre: Tensor,
     l1: float = 0.0,
     *,
-    evaluations: int = 60,
+    evaluations: int | Tensor = 60,
     memory: int = 4,
     tolerance: float = 1e-4,
 ) -> Tensor:
@@ -37,7 +37,7 @@ def minimise(
         start: First points `(n, d)`.
         centre: Where the L1 terms are zero, `(n, d)`.
         l1: Weight of the L1 term.
-        evaluations: Largest number of evaluations.
+        evaluations: Largest number of evaluations; or one for each row, `(n,)`.
         memory: Number of curvature pairs.
         tolerance: A row stops where two successive steps gain less than this.
 
@@ -64,7 +64,8 @@ def minimise(
     known = torch.zeros(len(x), memory, dtype=torch.bool, device=x.device)
     step = torch.ones_like(f)
     idle = torch.zeros_like(rows)
-    for k in range(evaluations - 1):
+    budgets = torch.as_tensor(evaluations, device=start.device).expand(len(start))
+    for k in range(int(budgets.max()) - 1):
         slope = _steepest(x, g, centre, l1)
         d = -_two_loops(pairs, slope, known, k % memory) if k else -slope
         d = torch.where(d * slope < 0, d, 0.0)
@@ -92,15 +93,16 @@ def minimise(
         g = torch.where(good[:, None], g_trial, g)
         f = torch.where(good, f_trial, f)
         step = torch.where(good, 1.0, shorter)
+        stay = budgets[rows] > k + 2
         if k % _DROP_EVERY == _DROP_EVERY - 1:
-            stay = (idle < 2) & (step > _SMALLEST_STEP) & (expected < 0)
-            if not stay.all():
-                found[rows] = x
-                rows, x, g, f = rows[stay], x[stay], g[stay], f[stay]
-                step, idle, centre = step[stay], idle[stay], centre[stay]
-                pairs, known = pairs[stay], known[stay]
-            if not len(rows):
-                return found
+            stay &= (idle < 2) & (step > _SMALLEST_STEP) & (expected < 0)
+        if not stay.all():
+            found[rows] = x
+            rows, x, g, f = rows[stay], x[stay], g[stay], f[stay]
+            step, idle, centre = step[stay], idle[stay], centre[stay]
+            pairs, known = pairs[stay], known[stay]
+        if not len(rows):
+            return found
     found[rows] = x
     return found
 

@@ -18,7 +18,18 @@ from scm.learning.gan import ConditionalGAN, GeneratedImages, train_gan
 from scm.learning.heads import HeadEnsemble
 from scm.learning.inception import InceptionScore, inception_score
 from scm.learning.networks import ConvNet, Grey, SmallCNN, Standardise, torchvision_classifier
-from scm.learning.objectives import ERM, IRM, LNTL, GroupDRO, Jump, Mixup, Objective, Ramp, VREx
+from scm.learning.objectives import (
+    ERM,
+    IRM,
+    LNTL,
+    GroupDRO,
+    Jump,
+    Mixup,
+    Objective,
+    Ramp,
+    VREx,
+    Weighted,
+)
 from scm.learning.recipe import Recipe
 from scm.learning.robustness import (
     background_gap,
@@ -66,6 +77,7 @@ __all__ = [
     "Stream",
     "Trained",
     "VREx",
+    "Weighted",
     "accuracies_across",
     "accuracy",
     "background_gap",

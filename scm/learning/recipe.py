@@ -22,7 +22,8 @@ class Recipe:
 
     Attributes:
         steps: Number of steps.
-        batch: Images per step, of all environments together.
+        batch: Images per step, of all environments together, in equal parts; or of each
+            environment, such as (256, 64, 256).
         lr: Learning rate; the peak of a one-cycle schedule.
         optimiser: "adam", "adadelta" or "sgd".
         schedule: "one-cycle", or "steps" for a constant rate that is multiplied by ``factor``
@@ -41,7 +42,7 @@ class Recipe:
     """
 
     steps: int = 1_000
-    batch: int = 128
+    batch: int | tuple[int, ...] = 128
     lr: float = 2e-3
     optimiser: Literal["adam", "adadelta", "sgd"] = "adam"
     schedule: Literal["one-cycle", "steps"] = "one-cycle"
@@ -51,7 +52,8 @@ class Recipe:
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 1 or not self.lr > 0:
+        parts = self.batch if isinstance(self.batch, tuple) else (self.batch,)
+        if self.steps < 1 or not parts or min(parts) < 1 or not self.lr > 0:
             raise ScmError(
                 f"steps={self.steps}, batch={self.batch}, lr={self.lr} were given; expected at "
                 "least one step of at least one image, and a positive learning rate"
@@ -98,6 +100,27 @@ class Recipe:
             momentum=0.9,
             weight_decay=1e-4,
         )
+
+    def batches(self, environments: int) -> tuple[int, ...]:
+        """Images per step of each of so many environments.
+
+        Raises:
+            ScmError: If the batch is too small, or has parts for another number of environments.
+
+        Example:
+            >>> Recipe(batch=128).batches(2), Recipe(batch=(256, 64)).batches(2)
+            ((64, 64), (256, 64))
+        """
+        if isinstance(self.batch, int):
+            each = (self.batch // environments,) * environments
+        else:
+            each = self.batch
+        if len(each) != environments or min(each) < 1:
+            raise ScmError(
+                f"a batch of {self.batch} images cannot hold {environments} environments; enlarge "
+                "Recipe(batch=...), or give the part of each, such as batch=(256, 64)"
+            )
+        return each
 
     def make(self, parameters: Iterable[nn.Parameter]) -> tuple[torch.optim.Optimizer, LRScheduler]:
         """Make the optimiser of some parameters, and the schedule of its learning rate."""

@@ -95,7 +95,8 @@ def train(
 
     Args:
         network: The classifier, on the device where it is to be trained.
-        environments: One source, or several; each gives an equal part of each batch.
+        environments: One source, or several; each gives an equal part of each batch, or as much
+            as the recipe says.
         objective: What to minimise; `ERM()` by default.
         recipe: The settings; `Recipe()` by default.
         selection: Which weights to return: "last"; "validation", the best on held-out images of
@@ -138,14 +139,12 @@ def train(
     if weights is None:
         raise ScmError(f"{type(network).__name__} has no parameters, so there is nothing to train")
     device = weights.device
-    size = recipe.batch // len(sources)
-    if size < 1:
-        raise ScmError(
-            f"a batch of {recipe.batch} images cannot hold {len(sources)} environments; enlarge "
-            "Recipe(batch=...)"
-        )
+    sizes = recipe.batches(len(sources))
     with seeded(seed, device), torch.enable_grad():
-        streams = [_on(device, s.batches(size, seed + k)) for k, s in enumerate(sources)]
+        streams = [
+            _on(device, source.batches(size, seed + k))
+            for k, (source, size) in enumerate(zip(sources, sizes, strict=True))
+        ]
         first = [next(stream) for stream in streams]
         objective.start(network, first, seed)
         batches = itertools.chain([first], zip(*streams, strict=True))

@@ -17,6 +17,7 @@ tables are combinations:
 | original + GAN | `Mixed([images, Stream(GeneratedImages(gan))])` | `ERM()` | |
 | CGN | `Stream(counterfactuals, factor=0)` | `ERM()` | |
 | original + CGN | `Mixed([images, Stream(counterfactuals, 0)])` | `ERM()` | |
+| GenInt | original, intervened and transferred images | `Weighted(1.0, 0.05, 1.0)` | |
 | ensemble | real, labels `(n,)`; counterfactual, `(n, 3)` | `ERM()` | `HeadEnsemble` |
 | greyscale, IN | any | any | `Grey()`, `Standardise()` before |
 """
@@ -28,6 +29,7 @@ from scm.learning.objectives.mixup import Mixup
 from scm.learning.objectives.objective import ERM, Moment, Objective, cross_entropy, scores
 from scm.learning.objectives.schedules import Jump, Ramp
 from scm.learning.objectives.vrex import VREx
+from scm.learning.objectives.weighted import Weighted
 
 __all__ = [
     "ERM",
@@ -40,6 +42,7 @@ __all__ = [
     "Objective",
     "Ramp",
     "VREx",
+    "Weighted",
     "colour_bins",
     "cross_entropy",
     "scores",
