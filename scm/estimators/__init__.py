@@ -25,6 +25,7 @@ from scm.estimators.image_density import log_densities, log_density
 from scm.estimators.learners import PositivityWarning
 from scm.estimators.mediation import natural_direct_effect, natural_indirect_effect
 from scm.estimators.partitions import Partition, causal_partition, observational_partition
+from scm.estimators.two_stage import two_stage_least_squares
 from scm.estimators.visual_causes import VisualCauses, visual_causes
 
 __all__ = [
@@ -55,5 +56,6 @@ __all__ = [
     "probability_of_necessity_and_sufficiency",
     "probability_of_sufficiency",
     "sharp_bounds",
+    "two_stage_least_squares",
     "visual_causes",
 ]

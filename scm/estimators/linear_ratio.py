@@ -2,23 +2,13 @@ r"""The effect in a linear Gaussian model from an intervention on a nuisance (Ge
 
 from __future__ import annotations
 
-import math
-import warnings
 from typing import Any
 
-import numpy as np
-
-from scm.errors import GraphError, ScmError
+from scm.errors import GraphError
 from scm.estimate import Estimate
-from scm.estimators.source import Array, present
+from scm.estimators.two_stage import WeakInstrumentWarning, instrumented
 
 __all__ = ["WeakInstrumentWarning", "linear_ratio"]
-
-_WEAK = 10.0  # F statistic of Staiger and Stock (1997)
-
-
-class WeakInstrumentWarning(UserWarning):
-    """An intervention that hardly moves the treatment: the ratio is not near normal."""
 
 
 def linear_ratio(data: Any, outcome: str, do: str, z: str) -> Estimate:
@@ -59,6 +49,7 @@ def linear_ratio(data: Any, outcome: str, do: str, z: str) -> Estimate:
         Mao et al. (2021), Generative interventions for causal learning, Theorem 4. Wright (1928).
 
     Example:
+        >>> import numpy as np
         >>> rng = np.random.default_rng(0)
         >>> c, z, e = rng.standard_normal((3, 4000))
         >>> x = z + c
@@ -68,48 +59,4 @@ def linear_ratio(data: Any, outcome: str, do: str, z: str) -> Estimate:
     columns = {"outcome": outcome, "do": do, "z": z}
     if len(set(columns.values())) < 3:
         raise GraphError(f"outcome, do and z must be three different columns; got {columns}")
-    y, x, w = (_column(data, name) for name in columns.values())
-    if len({len(y), len(x), len(w)}) > 1 or len(y) < 3:
-        raise ScmError(
-            f"columns of {len(y)}, {len(x)} and {len(w)} numbers were given; expected one length, "
-            "of 3 or more"
-        )
-    y, x, w = y - y.mean(), x - x.mean(), w - w.mean()
-    zz, zx = float(w @ w), float(w @ x)
-    if not zz > 0:
-        raise ScmError(f"{z!r} does not vary, so nothing was intervened on; draw it at random")
-    scale = math.sqrt(zz * float(x @ x))
-    if not abs(zx) > 1e-12 * scale:
-        raise ScmError(f"{do!r} does not vary with {z!r}, so the ratio is 0/0: this intervention "
-                       "tells nothing of the effect; use one that moves the treatment")  # fmt: skip
-    b = float(w @ y) / zx
-    residual = y - b * x
-    stderr = math.sqrt(float((residual**2) @ (w**2))) / abs(zx)
-    left = float(((x - zx / zz * w) ** 2).sum()) / (len(x) - 2)
-    f = math.inf if left == 0 else zx**2 / zz / left
-    if f < _WEAK:
-        warnings.warn(
-            f"{z!r} hardly moves {do!r} (F = {f:.2g}, below {_WEAK:g}): the ratio is not near "
-            "normal and its interval covers too little. Intervene more strongly, or take more "
-            "units",
-            WeakInstrumentWarning,
-            stacklevel=2,
-        )
-    return Estimate(b, stderr, len(x))
-
-
-def _column(data: Any, name: str) -> Array:
-    present([name], list(data))
-    column = data[name]
-    try:
-        values = np.asarray(
-            column.detach().cpu() if hasattr(column, "detach") else column, dtype=np.float64
-        )
-    except (TypeError, ValueError) as error:
-        raise ScmError(f"{name!r} is not numbers: {error}") from error
-    if values.ndim != 1 or not np.isfinite(values).all():
-        raise ScmError(
-            f"{name!r} has shape {values.shape} or missing values; expected one finite number for "
-            "each unit"
-        )
-    return values
+    return instrumented(data, outcome, do, [z])

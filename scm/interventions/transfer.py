@@ -60,8 +60,8 @@ class StyleTransfer:
 
     Example:
         >>> transfer = StyleTransfer(lambda images: [images] * 4, optimiser="adam")
-        >>> natural, generated = torch.zeros(2, 3, 8, 8), torch.ones(2, 3, 8, 8)
-        >>> transfer(natural, generated, steps=5).mean() > 0.1
+        >>> natural, generated = torch.full((2, 3, 8, 8), 0.5), torch.ones(2, 3, 8, 8)
+        >>> transfer(natural, generated, steps=5).mean() > 0.6
         tensor(True)
     """
 

@@ -16,7 +16,9 @@ from scm.learning.evaluation import accuracy, predict, probabilities
 from scm.learning.explanations import features, grad_cam, mask_iou, tsne
 from scm.learning.gan import ConditionalGAN, GeneratedImages, train_gan
 from scm.learning.heads import HeadEnsemble
+from scm.learning.image_sets import beyond_imagenet, mean_corruption_error, top_k
 from scm.learning.inception import InceptionScore, inception_score
+from scm.learning.interventional import GENINT_VARIANTS, Variant
 from scm.learning.networks import ConvNet, Grey, SmallCNN, Standardise, torchvision_classifier
 from scm.learning.objectives import (
     ERM,
@@ -45,6 +47,7 @@ from scm.learning.training import Trained, train
 
 __all__ = [
     "ERM",
+    "GENINT_VARIANTS",
     "IRM",
     "LNTL",
     "Annotators",
@@ -77,10 +80,12 @@ __all__ = [
     "Stream",
     "Trained",
     "VREx",
+    "Variant",
     "Weighted",
     "accuracies_across",
     "accuracy",
     "background_gap",
+    "beyond_imagenet",
     "coarse",
     "corruption_error",
     "features",
@@ -89,11 +94,13 @@ __all__ = [
     "inception_score",
     "learn_causes",
     "mask_iou",
+    "mean_corruption_error",
     "predict",
     "probabilities",
     "quantile_edges",
     "shape_bias",
     "stable_factor",
+    "top_k",
     "torchvision_classifier",
     "train",
     "train_classifier",

@@ -23,7 +23,6 @@ from scm.mechanisms.types import Categorical, Image
 
 __all__ = [
     "ColourTexture",
-    "GridTexture",
     "Labelled",
     "Shape",
     "compose",
@@ -134,7 +133,6 @@ class Shape(Labelled):
         latent: Width of the noise u.
         width: Channels of the first layer.
         centre: Strength c of the centre prior.
-        by_class: Give each label a first layer of its own.
         peak: Divide each mask by its maximum.
         temperature: The factor t, which sharpens the mask (2) or softens it (0.5).
         seed: Seed of the initial weights.
@@ -150,7 +148,6 @@ class Shape(Labelled):
         latent: int = 16,
         width: int = 96,
         centre: float = 1.0,
-        by_class: bool = False,
         peak: bool = False,
         temperature: float = 1.0,
         seed: int = 0,
@@ -162,7 +159,7 @@ class Shape(Labelled):
                 "a width that 4 divides"
             )
         self.size, self.latent, self.width, self.centre = size, latent, width, centre
-        self.by_class, self.peak, self.temperature, self.seed = by_class, peak, temperature, seed
+        self.peak, self.temperature, self.seed = peak, temperature, seed
         self.type = Image((1, size, size))
         self.noise = Noise("normal", (latent,))
 
@@ -171,10 +168,7 @@ class Shape(Labelled):
     def build(self) -> None:
         side, width = self.size // 8, self.width
         self.register_buffer("prior", self.centre * (1 - 2 * radius(self.size)))
-        if self.by_class:
-            self.by_label = LinearByLabel(self.classes, self.latent, width * side * side)
-        else:
-            self.linear = nn.Linear(self.latent + self.classes, width * side * side)
+        self.linear = nn.Linear(self.latent + self.classes, width * side * side)
         self.layers = nn.Sequential(
             nn.Unflatten(1, (width, side, side)),
             nn.BatchNorm2d(width),
@@ -189,11 +183,8 @@ class Shape(Labelled):
         )
 
     def generate(self, noise: Tensor, label: Tensor) -> Tensor:
-        if self.by_class:
-            hidden = self.by_label(noise, label)
-        else:
-            shown = F.one_hot(label, self.classes).to(noise)
-            hidden = self.linear(torch.cat([noise, shown], -1))
+        shown = F.one_hot(label, self.classes).to(noise)
+        hidden = self.linear(torch.cat([noise, shown], -1))
         logits = self.layers(hidden) + self.prior
         mask: Tensor = torch.sigmoid(3 * self.temperature * logits)
         return mask / mask.amax((1, 2, 3), keepdim=True).clamp_min(1e-3) if self.peak else mask
@@ -204,7 +195,6 @@ class Shape(Labelled):
             "latent": self.latent,
             "width": self.width,
             "centre": self.centre,
-            "by_class": self.by_class,
             "peak": self.peak,
             "temperature": self.temperature,
             "seed": self.seed,
@@ -250,55 +240,6 @@ class ColourTexture(Labelled):
         return {name: getattr(self, name) for name in ("size", "latent", "seed")}
 
 
-class GridTexture(Labelled):
-    """A texture `sigmoid(up(a_y + W_y u) + crop(canvas_y))`: broad colours, and fine structure.
-
-    A coarse grid of colours is interpolated bilinearly. Its mean a_y is one colour for the
-    whole frame, since a mean that differed between cells would hold the mean digit. The canvas
-    is an image a label, larger than the frame, of which a random window is taken; it starts
-    at zero.
-
-    Args:
-        size: Side of the images.
-        latent: Width of the noise u.
-        grid: Side of the coarse grid.
-        canvas: Side of the canvas; 0 for none.
-        seed: Seed of the initial weights.
-
-    Example:
-        >>> GridTexture(size=8, latent=6, canvas=16).noise      # the window's corner is noise too
-        Noise(law='normal', shape=(8,))
-    """
-
-    def __init__(
-        self, size: int = 32, latent: int = 20, grid: int = 5, canvas: int = 64, seed: int = 0
-    ) -> None:
-        super().__init__()
-        self.size, self.latent, self.grid, self.side, self.seed = size, latent, grid, canvas, seed
-        self.type = Image((3, size, size))
-        self.noise = Noise("normal", (latent + 2 * bool(canvas),))
-
-    def build(self) -> None:
-        cells = self.grid**2
-        self.linear = LinearByLabel(self.classes, self.latent, 3 * cells, cells)
-        if self.side:
-            self.canvas = nn.Parameter(torch.zeros(self.classes, 3, self.side, self.side))
-
-    def generate(self, noise: Tensor, label: Tensor) -> Tensor:
-        cells = self.linear(noise[:, : self.latent], label)
-        cells = cells.reshape(-1, 3, self.grid, self.grid)
-        size = (self.size, self.size)
-        logits = F.interpolate(cells, size, mode="bilinear", align_corners=True)
-        if self.side:
-            corner = noise[:, self.latent :]
-            logits = logits + toroidal_crop(self.canvas[label], corner, self.size)
-        return torch.sigmoid(logits)
-
-    def config(self) -> dict[str, Any]:
-        names = ("size", "latent", "grid", "seed")
-        return {**{name: getattr(self, name) for name in names}, "canvas": self.side}
-
-
 class LinearByLabel(nn.Module):
     """`a_y + W_y u` for noise u `(n, inside)` and labels y `(n,)`: a layer for each label.
 
@@ -306,18 +247,15 @@ class LinearByLabel(nn.Module):
         classes: Number of labels.
         inside: Width of u.
         outside: Width of the values.
-        cells: How many values side by side share one number of a_y.
     """
 
-    def __init__(self, classes: int, inside: int, outside: int, cells: int = 1) -> None:
+    def __init__(self, classes: int, inside: int, outside: int) -> None:
         super().__init__()
-        self.cells = cells
         self.weight = nn.Parameter(torch.randn(classes, inside, outside) * 0.1)
-        self.bias = nn.Parameter(torch.zeros(classes, outside // cells))
+        self.bias = nn.Parameter(torch.zeros(classes, outside))
 
     def forward(self, noise: Tensor, label: Tensor) -> Tensor:
         """Values `(n, outside)`."""
         shown = F.one_hot(label, len(self.bias)).to(noise)
         spread = (shown.unsqueeze(2) * noise.unsqueeze(1)).flatten(1)
-        mean = (shown @ self.bias).repeat_interleave(self.cells, 1)
-        return spread @ self.weight.flatten(0, 1) + mean
+        return spread @ self.weight.flatten(0, 1) + shown @ self.bias

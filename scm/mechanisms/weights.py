@@ -17,6 +17,8 @@ __all__ = ["load_into", "read_state"]
 def read_state(path: str | Path) -> dict[str, Tensor]:
     """Tensors of a state dict by name, from `.safetensors` or a file of `torch.save`.
 
+    Of a checkpoint that holds more, such as Lightning's, its "state_dict" is read.
+
     Raises:
         ScmError: If there is no such file, it would have to be unpickled, or it holds
             anything but tensors by name.
@@ -39,6 +41,8 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
         raise ScmError(
             f"{path} cannot be read as weights ({type(error).__name__}: {error}); download it again"
         ) from error
+    if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
+        state = state["state_dict"]  # a checkpoint of Lightning
     if not isinstance(state, Mapping) or not all(
         isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()
     ):

@@ -149,7 +149,7 @@ def _load(study: Study, file: Path) -> CGN:
 
 
 def _quicker(study: Study, changes: dict[str, Any]) -> dict[str, Any]:
-    small = {"steps": 60, "batch": 32, "canvas_steps": 10, "frozen": 5, "watch_from": 2.0}
+    small = {"steps": 60, "batch": 32, "patches": 32, "frozen": 5, "watch_from": 2.0}
     return {**(small if study.quick else {}), **changes}
 
 

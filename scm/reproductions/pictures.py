@@ -19,13 +19,21 @@ __all__ = ["curves", "image_grid"]
 Series = Mapping[str, Sequence[Sequence[float]]]
 
 
-def curves(panels: Mapping[str, Series], x: str = "round", first: int = 1) -> Figure:
+def curves(
+    panels: Mapping[str, Series],
+    x: str = "round",
+    first: int = 1,
+    at: Sequence[float] | None = None,
+    low: float | None = 0,
+) -> Figure:
     """Draw how figures go over rounds: means over seeds as lines, from least to most as bands.
 
     Args:
         panels: By title, the series of each panel: by name, values `(seeds, rounds)`.
         x: What is counted along the axis.
         first: Where the count starts.
+        at: Where the values stand on the axis, which is then logarithmic, in place of a count.
+        low: Where the axis of values starts; None for a little below the least.
 
     Raises:
         ScmError: If matplotlib is missing.
@@ -36,13 +44,16 @@ def curves(panels: Mapping[str, Series], x: str = "round", first: int = 1) -> Fi
         looks = cycle(zip(("-", "--", ":", "-."), ("o", "s", "^", "x"), strict=True))
         for (name, values), (line, marker) in zip(series.items(), looks, strict=False):
             array = np.asarray(values, dtype=float)
-            rounds = np.arange(first, first + array.shape[1])
+            rounds = np.arange(first, first + array.shape[1]) if at is None else np.asarray(at)
             axes.fill_between(rounds, array.min(0), array.max(0), color="0.85", linewidth=0)
             label = f"{name} (mean of {len(array)} seeds)" if len(array) > 1 else name
             style = {"color": "black", "linewidth": 1.4, "markersize": 3.5}
             axes.plot(rounds, array.mean(0), line, marker=marker, label=label, **style)
-        axes.set(title=title, xlabel=x, ylim=(0, None))
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set(title=title, xlabel=x, ylim=(low, None))
+        if at is None:
+            axes.xaxis.get_major_locator().set_params(integer=True)
+        else:
+            axes.set_xscale("log")
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=8)
     figure.tight_layout()
@@ -52,10 +63,11 @@ def curves(panels: Mapping[str, Series], x: str = "round", first: int = 1) -> Fi
 def image_grid(
     rows: Mapping[str, Sequence[Tensor | None]], columns: Sequence[str] = (), cell: float = 0.6
 ) -> Figure:
-    """Draw grey images in a grid, 0 as white and 1 as black.
+    """Draw images in a grid; grey ones with 0 as white and 1 as black.
 
     Args:
-        rows: By label, the images `(1, height, width)` of each row in [0, 1]; None for a gap.
+        rows: By label, the images of each row in [0, 1], `(1, height, width)` for grey ones and
+            `(3, height, width)` for colours; None for a gap.
         columns: A title over each column; one that is empty belongs to the one before.
         cell: Side of an image, in inches.
 
@@ -73,7 +85,7 @@ def image_grid(
             if image is not None:
                 place.axis("on")
                 place.set(xticks=[], yticks=[])
-                shown = image.detach().cpu().squeeze(0).numpy()
+                shown = image.detach().cpu().clamp(0, 1).movedim(0, -1).squeeze(-1).numpy()
                 place.imshow(shown, cmap="Greys", vmin=0, vmax=1, interpolation="nearest")
     for place, title in zip(axes[0], columns, strict=False):
         place.set_title(title, fontsize=9, loc="left" if "" in columns else "center")

@@ -14,13 +14,13 @@ from scm.errors import MechanismError
 from scm.mechanisms import Categorical, Real
 from scm.mechanisms.cgn import (
     ColourTexture,
-    GridTexture,
     LinearByLabel,
     Shape,
     compose,
     toroidal_crop,
 )
 from scm.mechanisms.cgn_conv import ConvShape, ConvTexture, shuffle_patches
+from scm.mechanisms.cgn_patches import PatchTexture
 from tests.mechanisms.contract import Case, MechanismContract, generator, run, trial
 
 LABEL = {"Y": Categorical(3)}
@@ -29,10 +29,9 @@ LABEL = {"Y": Categorical(3)}
 class TestCGNMechanisms(MechanismContract):
     cases: ClassVar = {
         "shape": Case(lambda: Shape(8, 4, 8), LABEL),
-        "shape by class, peak": Case(lambda: Shape(8, 4, 8, by_class=True, peak=True), LABEL),
+        "shape, peak": Case(lambda: Shape(8, 4, 8, peak=True), LABEL),
         "colour": Case(lambda: ColourTexture(8), LABEL),
-        "grid": Case(lambda: GridTexture(8, 4, canvas=0), LABEL),
-        "grid, canvas": Case(lambda: GridTexture(8, 4, canvas=16), LABEL),
+        "real patches": Case(lambda: PatchTexture(8, 4, 5), LABEL),
         "published shape": Case(lambda: ConvShape(8, 4, 4), LABEL),
         "patches": Case(lambda: ConvTexture(8, 4, 4), LABEL),
         "crop": Case(lambda: ConvTexture(8, 4, 4, "crop"), LABEL),
@@ -54,11 +53,6 @@ def test_a_layer_for_each_label_is_that_of_the_label() -> None:
         for row in range(9):
             expected = u[row] @ layer.weight[y[row]] + layer.bias[y[row]]
             torch.testing.assert_close(out[row], expected)
-    shared = LinearByLabel(2, 1, 6, cells=3)
-    with torch.no_grad():
-        shared.bias.copy_(torch.tensor([[0.0, 0.0], [1.0, 2.0]]))
-        out = shared(torch.zeros(1, 1), torch.tensor([1]))
-    assert out.tolist() == [[1.0, 1.0, 1.0, 2.0, 2.0, 2.0]]
 
 
 def test_the_composer_is_alpha_blending() -> None:

@@ -20,9 +20,9 @@ __all__ = [
     "binary",
     "divergence",
     "edge",
-    "hinge",
     "lsgan",
     "mask",
+    "mixture",
     "reconstruction",
     "texture",
 ]
@@ -76,6 +76,24 @@ def reconstruction(images: Tensor, truth: Tensor, sigma: float) -> Tensor:
     return (images - truth).square().flatten(1).sum(1).mean() / (2 * sigma**2)
 
 
+def mixture(masks: Tensor, front: Tensor, back: Tensor) -> Tensor:
+    """`L_rec` where textures are distributions of pixels, `-sum_i log(m_i p_F + (1 - m_i) p_B)`.
+
+    Args:
+        masks: Masks m, `(n, 1, height, width)`.
+        front: `log p_F` of each pixel, of the same shape.
+        back: `log p_B` of each pixel.
+
+    Example:
+        >>> certain = torch.ones(1, 1, 2, 2)
+        >>> mixture(certain, torch.log(certain / 2), torch.log(certain / 4))    # 4 log 2
+        tensor(2.7730)
+    """
+    inside = masks.clamp(1e-4, 1 - 1e-4)
+    each = torch.logaddexp(inside.log() + front, (1 - inside).log() + back)
+    return -each.flatten(1).sum(1).mean()
+
+
 def divergence(mean: Tensor, log_scale: Tensor, weights: Tensor | None = None) -> Tensor:
     """`KL(N(mean, scale^2) || N(0, I))` per row of `(n, width)`, each number weighed if asked.
 
@@ -97,20 +115,6 @@ def lsgan(scores: Tensor, *, real: bool) -> Tensor:
         (tensor(0.), tensor(0.5000))
     """
     return 0.5 * (scores - float(real)).square().mean()
-
-
-def hinge(scores: Tensor, *, real: bool) -> Tensor:
-    """Hinge loss of a discriminator, `max(0, 1 - D)` of real images, else `max(0, 1 + D)`.
-
-    The generator's side is `-mean D`.
-
-    Source: Miyato et al. (2018), equations 16 and 17.
-
-    Example:
-        >>> hinge(torch.tensor([0.5]), real=True), hinge(torch.tensor([-2.0]), real=False)
-        (tensor(0.5000), tensor(0.))
-    """
-    return F.relu(1 - scores if real else 1 + scores).mean()
 
 
 def binary(masks: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import nn
 
 from scm.errors import MechanismError
 from scm.mechanisms.cgn import compose, label_copy
+from scm.mechanisms.cgn_patches import PixelOdds
 from scm.mechanisms.encoder import Encoder
 from scm.mechanisms.mechanism import Mechanism
 from scm.mechanisms.roots import Root
@@ -148,8 +149,9 @@ def image_encoder(
     *,
     classes: int = 10,
     channels: int = 24,
+    colours: int = 0,
 ) -> Encoder:
-    """A convolutional encoder `q(U_M, U_F, U_B | X, Y)` out of layers of `torch.nn` alone.
+    """A convolutional encoder `q(U_M, U_F, U_B | X, Y)` out of layers that `save` knows.
 
     Image and one-hot label are padded to one more channel, in whose first pixels the label
     stands; three convolutions of stride 2 and a hidden layer lead to means and log standard
@@ -161,11 +163,13 @@ def image_encoder(
     planes, height, width = image.event
     noises = [m.noise for m in (shape, foreground, background)]
     latents = sum(noise.width for noise in noises if noise is not None)
-    wide = [planes + 1, channels, 2 * channels, 4 * channels]
     layers: list[nn.Module] = [
         nn.ConstantPad1d((0, height * width - classes), 0.0),
         nn.Unflatten(1, (planes + 1, height, width)),
     ]
+    if colours:
+        planes, layers = 1, [PixelOdds(height, classes, colours)]
+    wide = [planes + 1, channels, 2 * channels, 4 * channels]
     for inside, outside in pairwise(wide):
         convolution = nn.Conv2d(inside, outside, 3, stride=2, padding=1)
         layers += [convolution, nn.BatchNorm2d(outside), nn.ReLU()]

@@ -17,13 +17,14 @@ class Settings:
     """How a CGN is made and trained.
 
     Recipe "autoencoder": shape, textures and an encoder of their noise are trained as a
-    conditional autoencoder; where there is a canvas, an adversarial stage for the canvases
-    alone follows. Recipe "adversarial" is the paper's: convolutional mechanisms with
-    patch-shuffling, noise from the prior, one discriminator.
+    conditional autoencoder; where textures are patches, an autoencoder of the shape alone, by
+    the colours of pixels, and patches that are cut out afterwards. Recipe "adversarial" is the
+    paper's: convolutional mechanisms with patch-shuffling, noise from the prior, one
+    discriminator.
 
     Attributes:
         recipe: "autoencoder" or "adversarial".
-        textures: "colour" (one an image), "grid" or, for "adversarial", "conv".
+        textures: "colour" (one an image), "patches" or, for "adversarial", "conv".
         size: Side of the images.
         classes: Number of labels.
         weights: Weight of each loss.
@@ -33,7 +34,6 @@ class Settings:
         mass: Interval of the mask loss.
         sigma: Standard deviation of the reconstruction.
         centre: Strength of the shape's centre prior.
-        by_class: A first layer of the shape for each class.
         peak: Divide masks by their maximum.
         shape_latent: Width of u_M.
         texture_latent: Width of u_F and u_B.
@@ -44,9 +44,11 @@ class Settings:
         lr: Peak learning rate.
         frozen: Steps at the start in which the shape is not changed.
         divergence_ramp: Share of the steps over which the divergence is switched on.
-        canvas: Side of the canvases, 0 for none.
-        canvas_steps: Steps of the adversarial stage for the canvases.
-        canvas_batch: Images a step of it.
+        colours: Colours of a label's palette, by which pixels are told apart.
+        cover: Share of an image that its object covers, for the first guess of its colours.
+        learn_from: Share of the steps from which the objects' colours are learned.
+        patch: Sides of the patches of foreground and background.
+        patches: Patches of a label.
         keep: Share of the past in the exponential moving average of the weights.
         temperature: Sharpness of the masks of counterfactuals.
         jitter: Standard deviation of what counterfactuals add to an abducted u_M.
@@ -55,7 +57,7 @@ class Settings:
     """
 
     recipe: Literal["autoencoder", "adversarial"] = "autoencoder"
-    textures: Literal["colour", "grid", "conv"] = "colour"
+    textures: Literal["colour", "patches", "conv"] = "colour"
     size: int = 32
     classes: int = 10
     weights: Weights = field(
@@ -66,11 +68,10 @@ class Settings:
     binary_from: float = 1.0
     binary_ramp: tuple[float, float] = (0.5, 0.7)
     mass: tuple[float, float] = (0.05, 0.4)
-    sigma: float = 0.3
+    sigma: float = 0.12
     centre: float = 1.0
-    by_class: bool = False
     peak: bool = False
-    shape_latent: int = 16
+    shape_latent: int = 32
     texture_latent: int = 3
     shape_width: int = 96
     encoder_width: int = 24
@@ -79,9 +80,11 @@ class Settings:
     lr: float = 2e-3
     frozen: int = 120
     divergence_ramp: float = 0.2
-    canvas: int = 0
-    canvas_steps: int = 0
-    canvas_batch: int = 64
+    colours: int = 96
+    cover: float = 0.18
+    learn_from: float = 0.3
+    patch: tuple[int, int] = (4, 8)
+    patches: int = 512
     keep: float = 0.99
     temperature: float = 2.0
     jitter: float = 0.3
@@ -89,30 +92,28 @@ class Settings:
     watch_from: float = 0.3
 
     def __post_init__(self) -> None:
-        expected = {"autoencoder": ("colour", "grid"), "adversarial": ("conv",)}
+        expected = {"autoencoder": ("colour", "patches"), "adversarial": ("conv",)}
         if self.textures not in expected.get(self.recipe, ()):
             raise ScmError(
                 f"Settings(recipe={self.recipe!r}, textures={self.textures!r}) was given; expected "
-                "'autoencoder' with 'colour' or 'grid', or 'adversarial' with 'conv'"
+                "'autoencoder' with 'colour' or 'patches', or 'adversarial' with 'conv'"
             )
-        for name in ("size", "classes", "steps", "batch", "canvas_batch"):
+        for name in ("size", "classes", "steps", "batch", "colours", "patches"):
             if getattr(self, name) < 1:
                 raise ScmError(f"Settings({name}={getattr(self, name)}); expected at least 1")
 
 
-_WILDLIFE = Weights(reconstruction=1.0, divergence=1.0, binary=50.0, mask=500.0, edge=2000.0)
 SETTINGS: dict[str, Settings] = {
-    "coloured": Settings(sigma=0.2, mass=(0.02, 0.4), peak=True, temperature=1.0),
+    "coloured": Settings(sigma=0.1, mass=(0.02, 0.4), peak=True, temperature=1.0),
     "double": Settings(),
     "wildlife": Settings(
-        textures="grid",
-        weights=_WILDLIFE,
+        textures="patches",
+        weights=Weights(
+            reconstruction=1.0, divergence=0.05, binary=30.0, mask=500.0, edge=1000.0
+        ),
         centre=1.5,
-        by_class=True,
-        texture_latent=20,
-        canvas=64,
-        canvas_steps=800,
-        steps=2000,
+        frozen=30,
+        steps=1000,
     ),
 }
 _PAPER = Settings(

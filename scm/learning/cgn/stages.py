@@ -10,14 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import spectral_norm
 
 from scm.learning.cgn import losses
 from scm.learning.cgn.model import CGN
 from scm.learning.cgn.settings import Settings
-from scm.mechanisms.cgn import ColourTexture, GridTexture, Labelled, compose
+from scm.mechanisms.cgn import ColourTexture, Labelled, compose
 
-__all__ = ["Adversarial", "Autoencoding", "Canvases", "Discriminator", "Stage"]
+__all__ = ["Adversarial", "Autoencoding", "Discriminator", "Stage"]
 
 
 class Stage(ABC):
@@ -111,7 +110,7 @@ class Autoencoding(Stage):
         super().__init__(cgn, settings)
         self.steps, self.batch = settings.steps, settings.batch
         textures = [self._mechanism(node) for node in ("F", "B")]
-        means = [m.linear.bias for m in textures if isinstance(m, (ColourTexture, GridTexture))]
+        means = [m.linear.bias for m in textures if isinstance(m, ColourTexture)]
         others = [p for p in cgn.parameters() if p.requires_grad and all(p is not m for m in means)]
         # Mean colours have far to go, and u would say what they do not.
         groups: list[dict[str, Any]] = [{"params": others}, {"params": means, "scale": 20.0}]
@@ -138,45 +137,6 @@ class Autoencoding(Stage):
         return m
 
 
-class Canvases(Stage):
-    """The canvases of both textures against a discriminator; all else stays as it is.
-
-    Images are `compose(M, F, B)` under the noise of a real image and its label, but for the
-    canvases' windows, which are random.
-
-    Source: Miyato and Koyama (2018), the projection discriminator; Miyato et al. (2018).
-    """
-
-    name = "canvases"
-
-    def __init__(self, cgn: CGN, settings: Settings) -> None:
-        super().__init__(cgn, settings)
-        self.steps, self.batch = settings.canvas_steps, settings.canvas_batch
-        canvases = [m.canvas for m in map(self._mechanism, "FB") if isinstance(m, GridTexture)]
-        critic = Discriminator(settings.size, settings.classes, spectral=True)
-        self.beside["critic"] = critic
-        adam, betas = torch.optim.Adam, (0.5, 0.99)
-        self.optimisers["canvas"] = adam(canvases, lr=4e-3, betas=betas)
-        self.optimisers["critic"] = adam(critic.parameters(), lr=1e-3, betas=betas)
-
-    def step(self, t: int, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        """One step of descent on a batch; see `Stage.step`."""
-        critic = self.beside["critic"]
-        with torch.no_grad():
-            self.cgn.eval()
-            _, _, noise = self._encoded(images, labels, generator)
-            m = self._mechanism("M").generate(noise["M"], labels)
-        f, b = (self._mechanism(v).generate(noise[v], labels) for v in ("F", "B"))
-        fake = compose(m, f, b)
-        scores = critic(torch.cat([images, fake.detach()]), torch.cat([labels, labels]))
-        real, made = scores.chunk(2)
-        fade = 1 - t / self.steps
-        loss = losses.hinge(real, real=True) + losses.hinge(made, real=False)
-        self._descend("critic", loss, 1e-3 * min(1.0, 4 * fade))
-        self._descend("canvas", -critic(fake, labels).mean(), 4e-3 * min(1.0, 4 * fade))
-        return m
-
-
 class Adversarial(Stage):
     """The paper's recipe: all mechanisms from prior noise, against one discriminator.
 
@@ -191,7 +151,7 @@ class Adversarial(Stage):
     def __init__(self, cgn: CGN, settings: Settings) -> None:
         super().__init__(cgn, settings)
         self.steps, self.batch = settings.steps, settings.batch
-        critic = Discriminator(settings.size, settings.classes, spectral=False)
+        critic = Discriminator(settings.size, settings.classes)
         self.beside["critic"] = critic
         for name, module in (("made", cgn), ("critic", critic)):
             parameters = [p for p in module.parameters() if p.requires_grad]
@@ -223,7 +183,6 @@ class Discriminator(nn.Module):
     Args:
         size: Side of the images, a multiple of 8.
         classes: Number of labels.
-        spectral: Divide each weight by its largest singular value.
         widths: Channels of the three convolutions.
     """
 
@@ -231,22 +190,18 @@ class Discriminator(nn.Module):
         self,
         size: int,
         classes: int,
-        spectral: bool,
         widths: tuple[int, int, int] = (32, 64, 96),
     ) -> None:
         super().__init__()
 
-        def wrap(layer: nn.Module) -> nn.Module:
-            return spectral_norm(layer) if spectral else layer
-
         layers: list[nn.Module] = []
         for inside, outside in zip((3, *widths[:-1]), widths, strict=True):
-            convolution = wrap(nn.Conv2d(inside, outside, 4, stride=2, padding=1))
+            convolution = nn.Conv2d(inside, outside, 4, stride=2, padding=1)
             layers += [convolution, nn.LeakyReLU(0.2)]
         features = widths[-1]
         self.layers = nn.Sequential(*layers)
-        self.score = wrap(nn.Linear(features, 1))
-        self.labels = wrap(nn.Embedding(classes, features))
+        self.score = nn.Linear(features, 1)
+        self.labels = nn.Embedding(classes, features)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Scores `(n,)` of images `(n, 3, size, size)` with labels `(n,)`."""

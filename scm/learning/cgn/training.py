@@ -14,17 +14,24 @@ from torch import Tensor
 from scm.errors import ScmError
 from scm.learning.cgn.health import MaskMonitor
 from scm.learning.cgn.model import CGN, image_encoder
+from scm.learning.cgn.segmentation import Segmenting, collect_patches, start_odds
 from scm.learning.cgn.settings import Settings, settings_of
-from scm.learning.cgn.stages import Adversarial, Autoencoding, Canvases, Stage
+from scm.learning.cgn.stages import Adversarial, Autoencoding, Stage
 from scm.learning.checkpoint import read_checkpoint, write_checkpoint
-from scm.mechanisms.cgn import ColourTexture, GridTexture, Labelled, Shape
+from scm.mechanisms.cgn import ColourTexture, Labelled, Shape
 from scm.mechanisms.cgn_conv import ConvShape, ConvTexture
+from scm.mechanisms.cgn_patches import PatchTexture
 from scm.mechanisms.seeding import seeded
 from scm.progress import progress_bar
 
 __all__ = ["train_cgn", "untrained"]
 
-_FORMAT = "scm-cgn-training 1"
+_FORMAT = "scm-cgn-training 2"
+_STAGES: dict[str, type[Stage]] = {
+    "colour": Autoencoding,
+    "patches": Segmenting,
+    "conv": Adversarial,
+}
 
 
 def train_cgn(
@@ -92,18 +99,21 @@ def untrained(settings: Settings, seed: int = 0) -> CGN:
         own.shape_latent,
         own.shape_width,
         own.centre,
-        by_class=own.by_class,
         peak=own.peak,
         seed=seed,
     )
     if own.textures == "colour":
         textures = [ColourTexture(size, own.texture_latent, seed=seed + k) for k in (1, 2)]
     else:
-        textures = [
-            GridTexture(size, own.texture_latent, canvas=own.canvas, seed=seed + k) for k in (1, 2)
-        ]
+        textures = [PatchTexture(size, side, own.patches) for side in own.patch]
     with seeded(seed + 3):
-        encoder = image_encoder(shape, *textures, classes=own.classes, channels=own.encoder_width)
+        encoder = image_encoder(
+            shape,
+            *textures,
+            classes=own.classes,
+            channels=own.encoder_width,
+            colours=own.colours if own.textures == "patches" else 0,
+        )
     return CGN(shape, *textures, encoder=encoder, classes=own.classes)
 
 
@@ -123,6 +133,8 @@ class _Run:
         self.seed, self.path, self.every = seed, path, every
         self.cgn = untrained(settings, seed)
         self.cgn.to(images)
+        if settings.textures == "patches":
+            start_odds(self.cgn, images, labels, settings.cover, self._generator("palettes", 0))
         self.average = {k: v.detach().clone() for k, v in self.cgn.state_dict().items()}
         self.monitor = MaskMonitor(settings.classes)
         digest = hashlib.sha256(labels.cpu().numpy().tobytes())
@@ -135,11 +147,7 @@ class _Run:
         }
 
     def train(self, progress: bool) -> CGN:
-        stages: list[type[Stage]] = [Autoencoding]
-        if self.settings.recipe == "adversarial":
-            stages = [Adversarial]
-        elif self.settings.canvas and self.settings.canvas_steps:
-            stages.append(Canvases)
+        stages: list[type[Stage]] = [_STAGES[self.settings.textures]]
         state = self._read()
         with seeded(self.seed):  # initial weights of discriminators
             for number, kind in enumerate(stages):
@@ -154,6 +162,8 @@ class _Run:
         self.cgn.load_state_dict(self.average)
         self.cgn.zero_grad(set_to_none=True)
         self.cgn.eval()
+        if self.settings.textures == "patches":
+            collect_patches(self.cgn, self.images, self.labels, self._generator("patches", 0))
         return self.cgn
 
     def _stage(self, number: int, stage: Stage, state: Any, progress: bool) -> None:

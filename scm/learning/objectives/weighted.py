@@ -16,11 +16,11 @@ __all__ = ["Weighted"]
 
 
 class Weighted(Objective):
-    r"""`sum_e w_e R_e`, such as GenInt's :math:`L_e(X) + \lambda_1 L_e(X_{int}) + \lambda_2
-    L_e(X_{itr})`.
+    r"""The weighted sum of the environments' risks, `sum_e w_e R_e`.
 
-    Each risk is a mean over its own images, so that w, and not the number of images
-    (`Recipe(batch=(256, 64, 256))`), says what an environment counts.
+    GenInt's is :math:`L_e(X) + \lambda_1 L_e(X_{int}) + \lambda_2 L_e(X_{itr})`. Each risk is a
+    mean over its own images, so that w, and not the number of images (`Recipe(batch=(256, 64,
+    256))`), says what an environment counts.
 
     Args:
         *weights: w for each environment, in their order: a number, or a schedule, as in `IRM`.

@@ -35,8 +35,8 @@ def tiny(kind: str = "double", recipe: str = "autoencoder", **changes: Any) -> S
         "encoder_width": 4,
         "steps": 12,
         "batch": 16,
-        "canvas_steps": 6,
-        "canvas_batch": 8,
+        "colours": 6,
+        "patches": 5,
         "frozen": 3,
         "watch_from": 2.0,
     }

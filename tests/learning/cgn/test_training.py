@@ -14,7 +14,7 @@ from tests.learning.cgn.shared import tiny, toy
 
 RUNS = {
     "autoencoder": tiny(),
-    "canvases": tiny("wildlife", canvas=16, steps=5),
+    "patches": tiny("wildlife", patch=(2, 4)),
     "adversarial": tiny("double", "adversarial", steps=8, batch=4),
 }
 
@@ -58,20 +58,6 @@ def test_a_killed_run_ends_as_an_undisturbed_one(
         assert torch.equal(resumed.state_dict()[key], value), key
         assert torch.equal(again.state_dict()[key], value), key
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_killed_canvas_stage_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    images, labels = toy()
-    settings, path = RUNS["canvases"], tmp_path / "run.ckpt"
-    whole = train_cgn(images, labels, settings)
-    with monkeypatch.context() as patch:
-        kill_at(patch, 9)  # the fifth step of the second stage
-        with pytest.raises(Killed):
-            train_cgn(images, labels, settings, checkpoint=path, every=2)
-    assert torch.load(path, weights_only=True)["stage"] == 1
-    resumed = train_cgn(images, labels, settings, checkpoint=path, every=2)
-    for key, value in whole.state_dict().items():
-        assert torch.equal(resumed.state_dict()[key], value), key
 
 
 def test_seeds_tell_runs_apart_and_nothing_global_changes() -> None:

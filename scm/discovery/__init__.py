@@ -1,0 +1,1 @@
+"""Audits: what a pretrained generator has learnt to be a cause."""

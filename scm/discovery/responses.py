@@ -1,0 +1,137 @@
+r"""What a declared latent move does to each attribute: responses, their limits, achieved doses.
+
+The move of attribute i follows its own gradient: `steps` steps of
+:math:`z \leftarrow z \pm \frac{d}{\text{steps}} \nabla s_i / |\nabla s_i|^2`, each of which would
+change the score by d / steps if it were linear, no step longer than a cap. What is reported is
+well defined, the effect of *this* move on *these* scores; it is no effect of `do(s_i)`, since
+infinitely many moves change :math:`s_i` as much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from scm.discovery.attributes import Attribute
+from scm.errors import ScmError
+from scm.estimate import Estimate
+from scm.mechanisms.latent import LatentGenerator
+
+__all__ = ["Responses", "responses"]
+
+_LONGEST = 0.5  # length of a step, in units of the latent
+
+
+@dataclass(frozen=True)
+class Responses:
+    """Responses of every attribute to the move of every one.
+
+    Attributes:
+        ratio: `R(i -> j)`, change of `s_j` over change of `s_i`, by the pair of names; in standard
+            deviations of the scores over prior samples.
+        dose: Change of `s_i` that its own move achieved, by name; half of the way from the move
+            down to the move up, in its standard deviations.
+    """
+
+    ratio: Mapping[tuple[str, str], Estimate]
+    dose: Mapping[str, Estimate]
+
+
+def responses(
+    generator: LatentGenerator,
+    attributes: Sequence[Attribute],
+    latents: Tensor,
+    *,
+    scales: Mapping[str, float],
+    dose: float = 0.5,
+    steps: int = 4,
+    refits: Mapping[str, Sequence[Attribute]] | None = None,
+) -> Responses:
+    r"""Move units along each attribute's gradient and read all attributes.
+
+    .. math:: R(i \to j) = \frac{E[s_j(z^+) - s_j(z^-)]}{E[s_i(z^+) - s_i(z^-)]}
+
+    Its standard error joins that over units (delta method) and that over heads that were trained
+    again on bootstrap samples, if they are given.
+
+    Args:
+        generator: The generator, through which gradients must pass.
+        attributes: Its attributes; of several classes, one of them: `attribute.level(...)`.
+        latents: Latents of the units, `(n, *latent)`.
+        scales: Standard deviation of each attribute's readings over prior samples.
+        dose: Change that is aimed at, in standard deviations.
+        steps: Steps of the move.
+        refits: For an attribute, its heads trained on bootstrap samples; the k-th of all are used
+            together.
+
+    Raises:
+        ScmError: If no gradient of an attribute reaches the latent.
+    """
+    found = [_moved(generator, attributes, latents, scales, dose, steps)]
+    again = {name: list(heads) for name, heads in (refits or {}).items() if len(heads)}
+    for k in range(min((len(heads) for heads in again.values()), default=0)):
+        heads = [again[a.name][k] if a.name in again else a for a in attributes]
+        found.append(_moved(generator, heads, latents, scales, dose, steps))
+    names, n = [a.name for a in attributes], len(latents)
+    means = torch.stack([each.mean(-1) for each in found])  # [fits, moved, read]
+    own = means.diagonal(dim1=1, dim2=2)[..., None]
+    ratios = means / torch.where(own == 0, torch.nan, own)
+    changes, ratio = found[0], ratios[0]
+    left = changes - ratio[..., None] * changes.diagonal(dim1=0, dim2=1).mT[:, None]
+    stderr = (left.var(-1) / n).sqrt() / own[0].abs()
+    if len(found) > 1:
+        stderr = (stderr**2 + ratios[1:].var(0)).sqrt()
+    return Responses(
+        {
+            (a, b): Estimate(float(ratio[i, j]), float(stderr[i, j]), n)
+            for i, a in enumerate(names)
+            for j, b in enumerate(names)
+            if i != j and ratio[i, j].isfinite()
+        },
+        {a: Estimate.mean(changes[i, i] / 2) for i, a in enumerate(names)},
+    )
+
+
+def _moved(
+    generator: LatentGenerator,
+    attributes: Sequence[Attribute],
+    latents: Tensor,
+    scales: Mapping[str, float],
+    dose: float,
+    steps: int,
+) -> Tensor:
+    """`s_j` after the move of `s_i` up minus that after its move down, `[i, j, n]`."""
+    scale = latents.new_tensor([scales[a.name] for a in attributes])[:, None]
+    found = []
+    for attribute in attributes:
+        aim = dose / steps * scales[attribute.name]
+        ends = []
+        for sign in (1, -1):
+            z = latents
+            for _ in range(steps):
+                z = z + sign * _step(generator, attribute, z, aim)
+            with torch.no_grad():
+                data = generator.image(z)
+                read = [a.read(z if a.space == "latent" else data) for a in attributes]
+            ends.append(torch.stack(read) / scale)
+        found.append((ends[0] - ends[1]).double())
+    return torch.stack(found)
+
+
+def _step(generator: LatentGenerator, attribute: Attribute, z: Tensor, aim: float) -> Tensor:
+    with torch.enable_grad():
+        z = z.detach().requires_grad_()
+        read = attribute.read(z if attribute.space == "latent" else generator.image(z))
+        if not read.requires_grad:
+            raise ScmError(
+                f"no gradient of {attribute.name!r} reaches the latent, so there is no move to "
+                "follow; give a head or a measure that torch can differentiate"
+            )
+        (slope,) = torch.autograd.grad(read.sum(), z)
+    flat = slope.flatten(1)
+    step = aim * flat / flat.square().sum(1, keepdim=True).clamp(min=1e-12)
+    length = step.norm(dim=1, keepdim=True)
+    return (step * (_LONGEST / length.clamp(min=_LONGEST))).reshape(z.shape)

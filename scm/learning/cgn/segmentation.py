@@ -1,0 +1,159 @@
+"""Shapes found by the colours of pixels, and textures made of the patches that they leave.
+
+Where object and background have textures of their own, a shape is what tells their pixels
+apart: `log p(x | m, y) = sum_i log(m_i p_F(x_i | y) + (1 - m_i) p_B(x_i | y))`. p_B is read off
+the border, where no object reaches; p_F starts as what the border does not explain, and is then
+learned with the shapes, as in expectation maximisation.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from scm.learning.cgn import losses
+from scm.learning.cgn.model import CGN
+from scm.learning.cgn.settings import Settings
+from scm.learning.cgn.stages import Stage, one_cycle
+from scm.mechanisms.cgn_patches import PatchTexture, PixelOdds
+
+__all__ = ["Segmenting", "collect_patches", "odds_of", "start_odds"]
+
+_BORDER = 3  # pixels at the border in which there is background alone
+_EDGE = 4  # a grid of places at which patches of background are cut
+
+
+class Segmenting(Stage):
+    """Encoder and shape as a conditional variational autoencoder of which pixel is whose.
+
+    It minimises `-sum_i log(m_i p_F(x_i) + (1 - m_i) p_B(x_i)) + beta KL(q(u_M | x, y) || N(0, I))
+    + L_shape + L_edge`. After a share of the steps p_F follows the pixels of the objects.
+    """
+
+    name = "segment"
+
+    def __init__(self, cgn: CGN, settings: Settings) -> None:
+        super().__init__(cgn, settings)
+        self.steps, self.batch = settings.steps, settings.batch
+        trained = [p for p in cgn.parameters() if p.requires_grad]
+        self.optimisers["all"] = torch.optim.Adam(trained, lr=settings.lr)
+
+    def step(self, t: int, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """One step of descent on a batch; see `Stage.step`."""
+        own, odds, encoder = self.settings, odds_of(self.cgn), self.cgn.encoder
+        assert encoder is not None
+        mean, log_scale, noise = self._encoded(images, labels, generator)
+        m = self._mechanism("M").generate(noise["M"], labels)
+        with torch.no_grad():
+            front, back = odds.log_chances(images, labels)
+            if t > own.learn_from * self.steps:
+                inside = torch.sigmoid(torch.logit(m, 1e-4) + front - back)
+                colours = odds.nearest(images, labels)
+                odds.front.lerp_(odds.shares(colours, labels, inside), 0.03)
+        ramp = min(1.0, (t + 1) / (own.divergence_ramp * self.steps + 1))
+        widths = torch.zeros(mean.shape[1])  # of textures, the noise is not looked for
+        widths[encoder.split(torch.arange(encoder.width))["M"]] = ramp
+        loss = (
+            own.weights.reconstruction * losses.mixture(m, front, back)
+            + own.weights.divergence * losses.divergence(mean, log_scale, widths.to(mean))
+            + self._of_masks(t, m)
+        )
+        frozen = self._mechanism("M").parameters() if t < own.frozen else ()
+        self._descend("all", loss, one_cycle(t, self.steps, own.lr), frozen)
+        return m
+
+
+def odds_of(cgn: CGN) -> PixelOdds:
+    """The first layer of the model's encoder."""
+    assert cgn.encoder is not None
+    layer = cgn.encoder.net[0]
+    assert isinstance(layer, PixelOdds)
+    return layer
+
+
+def start_odds(
+    cgn: CGN, images: Tensor, labels: Tensor, cover: float, generator: torch.Generator
+) -> None:
+    """Give each label a palette, p_B from the border and p_F from what that leaves unexplained.
+
+    Args:
+        cgn: The model, whose encoder is changed.
+        images: Images `(n, 3, size, size)`.
+        labels: Classes `(n,)`.
+        cover: Share of an image that its object covers.
+        generator: Draws the images looked at.
+    """
+    odds = odds_of(cgn)
+    ring = losses.border(images, _BORDER).flatten()
+    for label in range(odds.classes):
+        rows = (labels == label).nonzero()[:, 0]
+        if not len(rows):
+            continue
+        rows = rows[torch.randint(len(rows), (500,), generator=generator).to(rows.device)]
+        seen = images[rows].flatten(2).mT
+        odds.palette[label] = _palette(seen[:60].flatten(0, 1), odds.colours, generator)
+        own = labels[rows]
+        colours = odds.nearest(images[rows], own)
+        back = odds.shares(colours[:, ring], own, torch.ones_like(seen[:, ring, 0]))[label]
+        everywhere = odds.shares(colours, own, torch.ones_like(seen[..., 0]))[label]
+        front = torch.maximum(everywhere - (1 - cover) * back, 1e-2 * everywhere + 1e-5)
+        odds.back[label], odds.front[label] = back, front / front.sum()
+
+
+def _palette(pixels: Tensor, colours: int, generator: torch.Generator, rounds: int = 12) -> Tensor:
+    """Centres `(colours, 3)` of pixels `(n, 3)` by k-means."""
+    order = torch.randperm(len(pixels), generator=generator).to(pixels.device)
+    centres = pixels[order[torch.arange(colours).to(order) % len(order)]].clone()
+    for _ in range(rounds):
+        own = torch.cdist(pixels, centres).argmin(1)
+        count = torch.bincount(own, minlength=colours)[:, None]
+        total = torch.zeros_like(centres).index_add_(0, own, pixels)
+        centres = torch.where(count > 0, total / count.clamp_min(1), centres)
+    return centres
+
+
+def collect_patches(cgn: CGN, images: Tensor, labels: Tensor, generator: torch.Generator) -> None:
+    """Fill the patches of both textures with pieces of images in which there is nothing else.
+
+    A patch of F lies where the mask is above 0.8 throughout, one of B where it is below 0.05;
+    where an image has none, its best one is taken.
+
+    Args:
+        cgn: The model, whose textures are changed.
+        images: Images `(n, 3, size, size)`.
+        labels: Classes `(n,)`.
+        generator: Draws images and places.
+    """
+    for node in ("F", "B"):
+        texture = cgn.mechanisms[node]
+        assert isinstance(texture, PatchTexture)
+        for label in range(cgn.classes):
+            rows = (labels == label).nonzero()[:, 0]
+            if len(rows):
+                found = _patches(cgn, images, labels, rows, node == "F", texture, generator)
+                texture.bank[label] = found
+
+
+def _patches(
+    cgn: CGN,
+    images: Tensor,
+    labels: Tensor,
+    rows: Tensor,
+    front: bool,
+    texture: PatchTexture,
+    generator: torch.Generator,
+) -> Tensor:
+    side, stride, held = texture.patch, 1 if front else _EDGE, list[Tensor]()
+    while sum(map(len, held)) < texture.patches:
+        chosen = rows[torch.randint(len(rows), (100,), generator=generator).to(rows.device)]
+        seen = {"X": images[chosen], "Y": labels[chosen]}
+        masks = cgn.abduct(seen, seed=0)["M"]
+        inside = torch.nn.functional.unfold(masks if front else 1 - masks, side, stride=stride)
+        pieces = torch.nn.functional.unfold(images[chosen], side, stride=stride).mT
+        good = (inside > (0.8 if front else 0.95)).all(1)
+        best = inside.mean(1).argmax(1, keepdim=True)
+        good.scatter_(1, best, good.gather(1, best) | ~good.any(1, keepdim=True))
+        found = pieces[good]
+        order = torch.randperm(len(found), generator=generator)[:200]
+        held.append(found[order.to(found.device)])
+    return torch.cat(held)[: texture.patches].unflatten(1, (3, side, side))

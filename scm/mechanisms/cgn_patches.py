@@ -1,0 +1,128 @@
+"""Textures that are put together from patches of real images, and what pixels say of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from scm.errors import MechanismError
+from scm.mechanisms.cgn import Labelled, toroidal_crop
+from scm.mechanisms.noise import Noise
+from scm.mechanisms.types import Image
+
+__all__ = ["PatchTexture", "PixelOdds"]
+
+
+class PatchTexture(Labelled):
+    """A texture of patches: each cell of a grid shows one of the label's patches, by chance.
+
+    With `K` patches a label, cell j shows patch `floor(K Phi(u_j))`; the grid is then shifted
+    around the frame by `floor(size Phi(u))` pixels each way. What patches a label has is learned
+    by `scm.learning.cgn.train_cgn`, from where masks say that nothing but texture is seen.
+
+    Args:
+        size: Side of the images.
+        patch: Side of a patch; it divides the size.
+        patches: Number of patches K of a label.
+        seed: Unused: there are no weights.
+
+    Source: Sauer and Geiger (2021), appendix C.2: patches from under the mask, tiled to a grid,
+    are what their texture mechanism is trained towards.
+
+    Example:
+        >>> PatchTexture(size=8, patch=4).noise        # 4 cells, and the shift
+        Noise(law='normal', shape=(6,))
+    """
+
+    bank: Tensor
+
+    def __init__(self, size: int = 32, patch: int = 8, patches: int = 512, seed: int = 0) -> None:
+        super().__init__()
+        if size % patch or patches < 1:
+            raise MechanismError(
+                f"PatchTexture(size={size}, patch={patch}, patches={patches}) was given; expected "
+                "a size that the patch's side divides, and at least one patch"
+            )
+        self.size, self.patch, self.patches, self.seed = size, patch, patches, seed
+        self.type = Image((3, size, size))
+        self.noise = Noise("normal", ((size // patch) ** 2 + 2,))
+
+    def build(self) -> None:
+        shape = (self.classes, self.patches, 3, self.patch, self.patch)
+        self.register_buffer("bank", torch.full(shape, 0.5))
+
+    def generate(self, noise: Tensor, label: Tensor) -> Tensor:
+        chance = torch.special.ndtr(noise[:, :-2])
+        chosen = (chance * self.patches).long().clamp_max(self.patches - 1)
+        cells = self.bank[label[:, None], chosen].flatten(2).mT
+        side = (self.size, self.size)
+        grid = F.fold(cells, side, self.patch, stride=self.patch)
+        return toroidal_crop(grid, noise[:, -2:], self.size)
+
+    def config(self) -> dict[str, Any]:
+        names = ("size", "patch", "patches", "seed")
+        return {name: getattr(self, name) for name in names}
+
+
+class PixelOdds(nn.Module):
+    """How probable each pixel's colour is in an object and in a background, by label.
+
+    A label has its own palette; `p_F(k | y)` and `p_B(k | y)` are the shares of object and
+    background pixels that are nearest to its colour k. As a layer it turns an image and its
+    one-hot label, side by side `(n, 3 size^2 + labels)`, into two planes `(n, 2, size, size)`:
+    `p_F / (p_F + p_B)` at each pixel, which is about one where the object is, whatever the
+    colours, and a plane in whose first pixels the label stands.
+
+    Args:
+        size: Side of the images.
+        classes: Number of labels.
+        colours: Colours of a palette.
+
+    Example:
+        >>> PixelOdds(size=8, classes=3)(torch.zeros(5, 3 * 64 + 3)).shape
+        torch.Size([5, 2, 8, 8])
+    """
+
+    palette: Tensor
+    front: Tensor
+    back: Tensor
+
+    def __init__(self, size: int = 32, classes: int = 10, colours: int = 96) -> None:
+        super().__init__()
+        self.size, self.classes, self.colours = size, classes, colours
+        self.register_buffer("palette", torch.zeros(classes, colours, 3))
+        for name in ("front", "back"):
+            self.register_buffer(name, torch.full((classes, colours), 1 / colours))
+
+    def forward(self, shown: Tensor) -> Tensor:
+        """Planes `(n, 2, size, size)`."""
+        pixels = 3 * self.size**2
+        images = shown[:, :pixels].unflatten(1, (3, self.size, self.size))
+        label = shown[:, pixels:]
+        front, back = self.log_chances(images, label.argmax(1))
+        plane = F.pad(label, (0, self.size**2 - self.classes))
+        return torch.cat([torch.sigmoid(front - back), plane.view_as(front)], 1)
+
+    def nearest(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Which colour of its label's palette each pixel is nearest to, `(n, size^2)`."""
+        return torch.cdist(images.flatten(2).mT, self.palette[labels]).argmin(2)
+
+    def log_chances(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """`log p_F` and `log p_B` of each pixel, `(n, 1, size, size)` both."""
+        colour = self.nearest(images, labels)
+        shape = (len(images), 1, *images.shape[2:])
+        front, back = (
+            (table[labels].gather(1, colour) + 1e-4).log().view(shape)
+            for table in (self.front, self.back)
+        )
+        return front, back
+
+    def shares(self, colours: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+        """Weighted shares `(classes, colours)` of the colours `(n, pixels)` by label."""
+        counts = torch.full_like(self.front, 1e-3)
+        flat = (labels[:, None] * self.colours + colours).flatten()
+        counts.view(-1).index_add_(0, flat, weights.flatten())
+        return counts / counts.sum(1, keepdim=True)

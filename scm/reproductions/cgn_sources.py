@@ -1,0 +1,201 @@
+"""What the classifier of each row of `cgn-mnist` learns from."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from scm.errors import ScmError, nearest
+from scm.learning import (
+    ConditionalGAN,
+    GeneratedImages,
+    LabelledImages,
+    Mixed,
+    Source,
+    Stream,
+    train_gan,
+)
+from scm.learning.cgn import CGN
+from scm.reproductions.cgn_parts import NAMES, cgn_of, counterfactuals, images_of, real_images
+from scm.reproductions.study import Study
+
+__all__ = [
+    "PUBLISHED",
+    "Images",
+    "Kept",
+    "adversarial",
+    "chosen",
+    "environments",
+    "gan",
+    "kept_cgn",
+    "made",
+    "published",
+    "real",
+]
+
+PUBLISHED = {"coloured": "colored", "double": "double_colored", "wildlife": "wildlife"}
+"""The authors' networks, `pretrained/cgn_mnist/{name}.pth` in the folder of SCM_DATA."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A trained CGN, or None where its masks collapsed, and what is known of it.
+
+    Attributes:
+        cgn: The CGN.
+        found: What `cgn_of` found.
+        digest: Of its file, for the keys of cells that depend on it.
+    """
+
+    cgn: CGN | None
+    found: dict[str, Any]
+    digest: str
+
+
+def kept_cgn(study: Study, kind: str, seed: int) -> Kept:
+    """A CGN that the study trained, kept at `study.out/models/KIND-SEED.scm` for others too."""
+    cgn, found = cgn_of(study, kind, seed)
+    if cgn is None:
+        return Kept(None, found, "")
+    file = study.out / "models" / f"{kind}-{seed}.scm"
+    file.parent.mkdir(exist_ok=True)
+    cgn.save(file)
+    return Kept(cgn, found, _digest(file))
+
+
+def chosen(study: Study, option: str, known: Sequence[str]) -> list[str]:
+    """The values of an option that lists some of those known, in the order of these; else all.
+
+    Raises:
+        ScmError: If one is not known.
+    """
+    given = study.options.get(option)
+    if given is None:
+        return list(known)
+    names = [name.strip() for name in given.split(",")]
+    for name in names:
+        if name not in known:
+            raise ScmError(
+                f"--option {option}={given} was given; expected some of {','.join(known)}; "
+                f"{nearest(name, known)}"
+            )
+    return [name for name in known if name in names]
+
+
+@dataclass(frozen=True)
+class Images:
+    """What a classifier learns from.
+
+    Attributes:
+        make: Makes the sources; None where there is nothing to learn from.
+        settings: What they depend on, for a cell's key.
+        note: What should be known of them.
+    """
+
+    make: Callable[[], Source | list[Source]] | None
+    settings: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+
+def real(domain: Literal["confounded", "unbiased"], study: Study, kind: str, *_: Any) -> Images:
+    """The data set's own images."""
+    return Images(lambda: real_images(study, kind, domain=domain), {"domain": domain})
+
+
+def made(
+    study: Study, kind: str, seed: int, kept: Kept | None, mixed: bool = False, **options: Any
+) -> Images:
+    """Counterfactual images, of noise abducted or drawn; mixed with as many original ones."""
+    assert kept is not None
+    cgn = kept.cgn
+    if cgn is None:
+        return Images(None, note=kept.found["collapsed"])
+
+    def make() -> Source:
+        stream = counterfactuals(study, cgn, kind, seed, **options)
+        return Mixed([real_images(study, kind), stream]) if mixed else stream
+
+    return Images(make, {"cgn": kept.digest, "mixed": mixed, **options})
+
+
+def published(study: Study, kind: str, seed: int, _: Any) -> Images | None:
+    """Counterfactual images of the authors' networks; None, with a printed line, without them."""
+    data = os.environ.get("SCM_DATA")
+    file = Path(data or "", "pretrained", "cgn_mnist", f"{PUBLISHED[kind]}.pth")
+    if data is None or not file.is_file():
+        where = file if data else "SCM_DATA, which is unset"
+        study.console.print(f"  {NAMES[kind]}, published networks: left out, no {where}")
+        return None
+    options: dict[str, Any] = {"noise": "prior", "temperature": None}
+
+    def make() -> Source:
+        cgn = CGN.from_published(file)
+        cgn.to(study.device)
+        return counterfactuals(study, cgn, kind, seed, **options)
+
+    return Images(make, {"cgn": _digest(file), **options})
+
+
+def adversarial(study: Study, kind: str, seed: int, _: Any) -> Images | None:
+    """Images of a CGN of the paper's recipe, as many steps as a CPU can take; the first seed."""
+    if seed != study.seeds[0]:
+        return None
+    steps = 40 if study.quick else 3000
+    cgn, found = cgn_of(study, kind, seed, recipe="adversarial", steps=steps)
+    note = f"{steps} of the paper's 46,875 steps, {found['minutes']:.1f} min by the clock"
+    if cgn is None:
+        return Images(None, note=f"{note}, and stopped: {found['collapsed']}")
+    options: dict[str, Any] = {"noise": "prior", "temperature": None}
+    file = study.out / "models" / f"{kind}-{seed}-adversarial.scm"
+    file.parent.mkdir(exist_ok=True)
+    cgn.save(file)
+    make = partial(counterfactuals, study, cgn, kind, seed, **options)
+    return Images(make, {"cgn": _digest(file), **options}, note)
+
+
+def gan(study: Study, kind: str, seed: int, _: Any) -> Images:
+    """Original images and a GAN's, which are as confounded."""
+    label = f"seed-{seed}/{kind}-gan"
+    steps, width = (10, 16) if study.quick else (600, 64)
+    settings = {"kind": kind, "seed": seed, "steps": steps, "width": width, "lr": 1e-3}
+    study.cell(label, partial(_train_gan, study, label), **settings)
+    file = study.path(label, "gan.pt")
+
+    def make() -> Source:
+        images = real_images(study, kind)
+        gan = ConditionalGAN((3, 32, 32), width=width)
+        gan.load_state_dict(torch.load(file, weights_only=True))
+        return Mixed([images, Stream(GeneratedImages(gan.to(study.device), seed=seed))])
+
+    return Images(make, {"gan": file}, f"GAN of {steps} steps of 64 images")
+
+
+def _train_gan(study: Study, label: str, kind: str, **settings: Any) -> dict[str, Any]:
+    gan = train_gan(*images_of(study, kind), progress=study.progress, **settings)
+    torch.save(gan.state_dict(), study.path(label, "gan.pt"))
+    return {}
+
+
+def environments(correlations: tuple[float, ...], study: Study, kind: str, *_: Any) -> Images:
+    """One source for each correlation; they share out the digits, as memory is dear."""
+
+    def make() -> list[Source]:
+        sources: list[Source] = []
+        for k, correlation in enumerate(correlations):
+            images, labels = images_of(study, kind, correlation=correlation, seed=k)
+            part = slice(k, None, len(correlations))
+            sources.append(LabelledImages(images[part].clone(), labels[part].clone()))
+        return sources
+
+    return Images(make, {"correlations": correlations})
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
