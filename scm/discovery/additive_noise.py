@@ -91,9 +91,7 @@ def additive_noise(
         left = effects - REGRESSIONS[regression](causes, effects)(causes)
         options = {"permutations": permutations, "stop_after": stop_after, "seed": seed}
         tests.append(hsic_test(causes, left, **options))
-    return AdditiveNoise(
-        *(_joined([_part(test, k) for test in tests]) for k in range(2))
-    )
+    return AdditiveNoise(*(_joined([_part(test, k) for test in tests]) for k in range(2)))
 
 
 def _standard(x: Tensor) -> Tensor:

@@ -47,6 +47,7 @@ class Turn(torch.nn.Module):
         self.register_buffer("angles", 2 * torch.pi * torch.rand(width // 2, generator=source))
 
     def forward(self, z: Tensor) -> Tensor:
+        """Turned latents, of the shape of `z`, `(n, *latent)`."""
         axes, pairs = self.axes.to(z), len(self.angles)
         u = z.flatten(1) @ axes
         size = u.square().mean(1, keepdim=True)
@@ -75,9 +76,7 @@ def turned(
             f"the gauge check needs a standard normal latent of at least 2 dimensions; this prior "
             f"is {generator.prior!r}: pass gauges=0 to leave the check out"
         )
-    behind = LatentGenerator(
-        lambda z: generator.image(turn(z)), generator.latent, generator.type
-    )
+    behind = LatentGenerator(lambda z: generator.image(turn(z)), generator.latent, generator.type)
     return behind, [_read_before(a, turn) if a.space == "latent" else a for a in attributes]
 
 

@@ -44,7 +44,7 @@ class Pairwise:
 
     @property
     def direction(self) -> Any:
-        """ "x->y", "y->x" or "none": a word for one pair, nested lists for more."""
+        """A word for one pair, "x->y", "y->x" or "none"; nested lists of them for more."""
         words = np.array(["y->x", "none", "x->y"])
         return words[self.score.sign().long().cpu().numpy() + 1].tolist()
 

@@ -26,7 +26,9 @@ _RIDGE = 1e-9
 
 
 def spline(x: Tensor, y: Tensor, knots: int = _KNOTS) -> Predictor:
-    r"""Fit a natural cubic smoothing spline, :math:`\min \sum (y - f(x))^2 / n + \lambda \int f''^2`.
+    r"""Fit a natural cubic smoothing spline.
+
+    .. math:: \min_f \tfrac{1}{n} \sum (y - f(x))^2 + \lambda \int f''^2
 
     The knots lie at quantiles of x, lambda minimises the generalised cross-validation score, and
     beyond the outer knots the fit goes on straight.

@@ -153,7 +153,7 @@ def verdict(
     association: float,
     asymmetry: Asymmetry | None,
     responses: tuple[Estimate | None, Estimate | None],
-    rules: Rules = Rules(),  # noqa: B008
+    rules: Rules = Rules(),
 ) -> Verdict:
     """Step 5: what the evidence amounts to.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -74,7 +75,7 @@ def calibrated(
 
     def change(name: str, step: float) -> float:
         swept = model.sweep({name: [0.0, step, -step]}).sample(n, seed=seed)["X"]
-        return float((swept[1:] - swept[:1]).abs().mean()) / (high - low)
+        return float((swept[1:] - swept[:1]).abs().mean() / (high - low))
 
     with progress_bar("step sizes", len(readers), "directions", progress) as advance:
         for j in range(len(readers)):
@@ -114,7 +115,7 @@ def farthest(width: int, share: float = 0.01) -> float:
     from scipy.stats import chi2
 
     rest = float(chi2.median(width - 1)) if width > 1 else 0.0
-    return float(chi2.ppf(1 - share, width) - rest) ** 0.5
+    return math.sqrt(chi2.ppf(1 - share, width) - rest)
 
 
 def share_beyond(width: int, step: float) -> float:

@@ -12,6 +12,7 @@ of values and declared exogenous noise. Read `mechanism` for the protocol.
 | `Flow` | a conditional normalising flow |
 | `Structural` | any function, with or without noise |
 | `CVAE` | a conditional image generator |
+| `LatentGenerator` | a pretrained generator, `G(Z)` |
 | `Macro` | a function of a micro node, with a reader and a writer |
 """
 
@@ -19,6 +20,7 @@ from scm.mechanisms.additive import Additive, Linear, PostNonlinear
 from scm.mechanisms.cvae import CVAE
 from scm.mechanisms.encoder import Encoder
 from scm.mechanisms.flow import Flow
+from scm.mechanisms.latent import LatentGenerator
 from scm.mechanisms.macro import Macro, Move
 from scm.mechanisms.mechanism import Mechanism
 from scm.mechanisms.noise import Law, Noise
@@ -35,6 +37,7 @@ __all__ = [
     "Encoder",
     "Flow",
     "Image",
+    "LatentGenerator",
     "Law",
     "Linear",
     "Macro",

@@ -15,6 +15,8 @@ from scm.mechanisms.types import Image
 
 __all__ = ["PatchTexture", "PixelOdds"]
 
+_LEVELS = 32
+
 
 class PatchTexture(Labelled):
     """A texture of patches: each cell of a grid shows one of the label's patches, by chance.
@@ -71,7 +73,8 @@ class PixelOdds(nn.Module):
     """How probable each pixel's colour is in an object and in a background, by label.
 
     A label has its own palette; `p_F(k | y)` and `p_B(k | y)` are the shares of object and
-    background pixels that are nearest to its colour k. As a layer it turns an image and its
+    background pixels that are nearest to its colour k, where pixels are rounded to 32 levels a
+    channel, so that the nearest colour is looked up and not searched. As a layer it turns an image and its
     one-hot label, side by side `(n, 3 size^2 + labels)`, into two planes `(n, 2, size, size)`:
     `p_F / (p_F + p_B)` at each pixel, which is about one where the object is, whatever the
     colours, and a plane in whose first pixels the label stands.
@@ -79,21 +82,23 @@ class PixelOdds(nn.Module):
     Args:
         size: Side of the images.
         classes: Number of labels.
-        colours: Colours of a palette.
+        colours: Colours of a palette, at most 256.
 
     Example:
         >>> PixelOdds(size=8, classes=3)(torch.zeros(5, 3 * 64 + 3)).shape
         torch.Size([5, 2, 8, 8])
     """
 
-    palette: Tensor
+    lookup: Tensor
     front: Tensor
     back: Tensor
 
     def __init__(self, size: int = 32, classes: int = 10, colours: int = 96) -> None:
         super().__init__()
+        if not 1 <= colours <= 256:
+            raise MechanismError(f"PixelOdds(colours={colours}) was given; expected 1 to 256")
         self.size, self.classes, self.colours = size, classes, colours
-        self.register_buffer("palette", torch.zeros(classes, colours, 3))
+        self.register_buffer("lookup", torch.zeros(classes, _LEVELS**3, dtype=torch.uint8))
         for name in ("front", "back"):
             self.register_buffer(name, torch.full((classes, colours), 1 / colours))
 
@@ -106,9 +111,17 @@ class PixelOdds(nn.Module):
         plane = F.pad(label, (0, self.size**2 - self.classes))
         return torch.cat([torch.sigmoid(front - back), plane.view_as(front)], 1)
 
+    def set_palette(self, label: int, palette: Tensor) -> None:
+        """Give a label the colours `(colours, 3)` of its palette."""
+        line = torch.arange(_LEVELS).to(palette) / (_LEVELS - 1)
+        every = torch.cartesian_prod(line, line, line)
+        self.lookup[label] = torch.cdist(every, palette).argmin(1).to(torch.uint8)
+
     def nearest(self, images: Tensor, labels: Tensor) -> Tensor:
         """Which colour of its label's palette each pixel is nearest to, `(n, size^2)`."""
-        return torch.cdist(images.flatten(2).mT, self.palette[labels]).argmin(2)
+        level = (images.flatten(2) * (_LEVELS - 1)).round().long().clamp(0, _LEVELS - 1)
+        place = (level[:, 0] * _LEVELS + level[:, 1]) * _LEVELS + level[:, 2]
+        return self.lookup[labels[:, None], place].long()
 
     def log_chances(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """`log p_F` and `log p_B` of each pixel, `(n, 1, size, size)` both."""

@@ -117,7 +117,7 @@ def morphomnist_generator(path: str | Path, digit: int | None = None) -> LatentG
         else:
             digits = torch.full((len(latents),), digit, device=latents.device)
         parents = {"thickness": thickness, "intensity": intensity, "digit": digits}
-        return vae(parents, latents[:, 2 : 2 + _LATENT])
+        return vae.forward(parents, latents[:, 2 : 2 + _LATENT])
 
     return LatentGenerator(images, 2 + _LATENT + (digit is None), MorphoVAE.type)
 

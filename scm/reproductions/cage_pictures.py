@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from scm.reproductions.pictures import _figure as new_figure
+from scm.reproductions.pictures import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

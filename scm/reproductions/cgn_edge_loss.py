@@ -31,7 +31,7 @@ from scm.errors import ScmError, nearest
 from scm.learning.cgn import CGN
 from scm.reproductions.cgn_masks import CORRECT, cgn_under, kinds_of, mask_scores
 from scm.reproductions.cgn_parts import NAMES, cgn_of, classifier, counterfactuals, images_of
-from scm.reproductions.pictures import _figure, image_grid
+from scm.reproductions.pictures import image_grid, new_figure
 from scm.reproductions.study import Study
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def _collapse(study: Study) -> None:
 
 
 def _draw(runs: _Runs) -> Figure:
-    figure = _figure(8.4, 3.2)
+    figure = new_figure(8.4, 3.2)
     counts, points = figure.subplots(1, 2)
     places = np.arange(11)
     width = 0.8 / len(runs)

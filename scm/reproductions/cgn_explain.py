@@ -33,14 +33,13 @@ from scm.learning import ConvNet, Source, features, grad_cam, mask_iou, tsne
 from scm.reproductions.cgn_parts import (
     KINDS,
     NAMES,
-    _data,
     classifier,
     counterfactuals,
+    data_of,
     real_images,
 )
 from scm.reproductions.cgn_sources import kept_cgn
-from scm.reproductions.pictures import _figure as new_figure
-from scm.reproductions.pictures import image_grid
+from scm.reproductions.pictures import image_grid, new_figure
 from scm.reproductions.study import Study
 
 __all__ = ["run", "share_between"]
@@ -133,7 +132,7 @@ def _lost() -> dict[str, Any]:
 
 def _test_images(study: Study, kind: Any, count: int) -> dict[str, Tensor]:
     """Unbiased test images, their digits where there is ink, and the class of each factor."""
-    real = digits(_data(study))
+    real = digits(data_of(study))
     model = coloured_mnist(kind, digits=real, part="test")
     threshold = 0.5 if real.name == "digits" else 0.1  # those at which the data sets are binary
     units = unbiased(model, seed=1)

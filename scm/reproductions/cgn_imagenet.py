@@ -30,8 +30,7 @@ from scm.errors import ScmError
 from scm.learning import Recipe
 from scm.learning.cgn import CGN, ImageNetWeights, Patches
 from scm.reproductions.imagenet_protocol import SETS, TRAININGS, Protocol, Work
-from scm.reproductions.pictures import _figure as new_figure
-from scm.reproductions.pictures import image_grid
+from scm.reproductions.pictures import image_grid, new_figure
 from scm.reproductions.study import Study
 from scm.reproductions.tiny_imagenet import write_folders
 

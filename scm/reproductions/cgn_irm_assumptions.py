@@ -43,9 +43,9 @@ from scm.learning import (
 )
 from scm.reproductions.cgn_mnist import IRM_WEIGHT
 from scm.reproductions.cgn_parts import (
-    _data,
     classifier,
     counterfactuals,
+    data_of,
 )
 from scm.reproductions.cgn_sources import Kept, environments, kept_cgn
 from scm.reproductions.pictures import curves
@@ -176,7 +176,7 @@ def _thirds(study: Study, first: int) -> list[tuple[Tensor, Tensor]]:
     thirds = []
     for k, correlation in enumerate(_TABLE_5):
         model = coloured_mnist(
-            "double", correlation=correlation, digits=digits(_data(study)), part="test"
+            "double", correlation=correlation, digits=digits(data_of(study)), part="test"
         )
         units, rows = confounded(model, seed=first + k), slice(k, None, len(_TABLE_5))
         shown, labels = (units[node][rows].to(study.device) for node in ("X", "label"))

@@ -11,11 +11,12 @@ these stand for its losses:
 - `L_shape = L_binary + L_mask`: the same two, and each alone.
 - Beside them `L_edge`, the reproduction's, and KL, of the encoder's noise from its prior.
 
-The shipped recipe has no `L_text` and `L_bg`: its textures are of one colour (of a coarse grid for
-Wildlife) and cannot hold a digit. The rows "all losses" add both with the weight of `L_mask`. The
-other aids stay as shipped: a shape that is frozen at first, and starts in the centre. Trainings are
-short. Inception Scores need networks of ImageNet, and have no meaning here; accuracy of a
-classifier that learns from the counterfactuals stands in their place, on unbiased test digits.
+The shipped recipe has no `L_text` and `L_bg`: its textures are of one colour and cannot hold a
+digit. (Those of Wildlife are patches, which are not trained: it has no place here.) The rows "all
+losses" add both with the weight of `L_mask`. The other aids stay as shipped: a shape that is frozen
+at first, and starts in the centre. Trainings are short. Inception Scores need networks of ImageNet,
+and have no meaning here; accuracy of a classifier that learns from the counterfactuals stands in
+their place, on unbiased test digits.
 
 Source: Sauer and Geiger (2021), section 4.2, table 1; the reproduction's table 2.
 """

@@ -19,7 +19,7 @@ from torch import Tensor
 from scm.datasets import coloured_mnist, confounded, digits
 from scm.errors import ScmError, nearest
 from scm.learning.cgn import CGN, Limits, Settings, mask_health, settings_of, train_cgn
-from scm.reproductions.cgn_parts import KINDS, _data, _quicker, images_of
+from scm.reproductions.cgn_parts import KINDS, data_of, images_of, quicker
 from scm.reproductions.study import Study
 
 __all__ = ["CORRECT", "cgn_under", "kinds_of", "mask_scores", "overlap"]
@@ -51,10 +51,10 @@ def cgn_under(
     Returns:
         The CGN, and `mask_scores` with "seconds" of processor time.
     """
-    own = settings_of(kind, **_quicker(study, {**changes, "watch_from": 2.0}))
+    own = settings_of(kind, **quicker(study, {**changes, "watch_from": 2.0}))
     own = replace(own, weights=replace(own.weights, **weights))
     work = partial(_learn, study, label, own)
-    key = {"settings": asdict(own), "data": _data(study)}
+    key = {"settings": asdict(own), "data": data_of(study)}
     found = study.cell(label, work, kind=kind, seed=seed, **key)
     cgn = CGN.load(study.path(label, "cgn.scm"))
     cgn.to(study.device)
@@ -97,7 +97,7 @@ def mask_scores(study: Study, cgn: CGN, kind: str, limits: Limits | None = None)
     """
     images, labels = (part[:2000] for part in images_of(study, kind, "validation"))
     name: Any = kind
-    shown = coloured_mnist(name, digits=digits(_data(study)), part="validation")
+    shown = coloured_mnist(name, digits=digits(data_of(study)), part="validation")
     truth = confounded(shown)["digit"][: len(labels)].to(images)
     masks = cgn.abduct({"X": images, "Y": labels}, seed=0)["M"]
     health = mask_health(masks, labels)

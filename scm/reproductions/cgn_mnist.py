@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any, Literal
 
 from scm.learning import ERM, IRM, LNTL, Objective, Ramp
-from scm.reproductions.cgn_parts import KINDS, NAMES, _data, classifier, images_of
+from scm.reproductions.cgn_parts import KINDS, NAMES, classifier, data_of, images_of
 from scm.reproductions.cgn_pictures import draw_accuracies, draw_counterfactuals
 from scm.reproductions.cgn_sources import (
     Images,
@@ -204,7 +204,7 @@ def _tabulate(study: Study, kind: str, lines: Sequence[_Line], found: _Found) ->
         notes = [line.note, "" if math.isnan(shown) else f"confounded digits: {shown:.1f}"]
         study.row(
             f"{NAMES[kind]}: {line.title}",
-            f"unbiased {'t10k' if _data(study) == 'mnist' else 'test'} accuracy, %",
+            f"unbiased {'t10k' if data_of(study) == 'mnist' else 'test'} accuracy, %",
             {seed: one["unbiased"] for seed, one in each.items()},
             paper,
             line.reproduced[at],

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +32,14 @@ from scm.learning import (
     accuracy,
     train,
 )
-from scm.learning.cgn import CGN, CollapsedMaskError, CounterfactualImages, settings_of, train_cgn
+from scm.learning.cgn import (
+    CGN,
+    CollapsedMaskError,
+    CounterfactualImages,
+    Settings,
+    settings_of,
+    train_cgn,
+)
 from scm.learning.cgn.health import mask_health
 from scm.reproductions.study import Study
 
@@ -42,7 +50,9 @@ __all__ = [
     "cgn_of",
     "classifier",
     "counterfactuals",
+    "data_of",
     "images_of",
+    "quicker",
     "real_images",
     "recipe_of",
     "steps_of",
@@ -83,7 +93,7 @@ def images_of(
         correlation: Of colour and class, where confounded.
         seed: Seed of colours and windows; 1 is the convention for a second environment.
     """
-    images, labels = _draw(_data(study), kind, part, domain, correlation, seed)
+    images, labels = _draw(data_of(study), kind, part, domain, correlation, seed)
     n = 500 if study.quick else None
     return images[:n].to(study.device), labels[:n].to(study.device)
 
@@ -102,7 +112,12 @@ def _draw(
     return units["X"].contiguous(), units["label"].clone()
 
 
-def _data(study: Study) -> Literal["mnist", "digits"]:
+def data_of(study: Study) -> Literal["mnist", "digits"]:
+    """Which digits the option `data` names.
+
+    Raises:
+        ScmError: If there are none of that name.
+    """
     default = "mnist" if os.environ.get("SCM_DATA") and not study.quick else "digits"
     data = study.options.get("data", default)
     if data not in ("mnist", "digits"):
@@ -136,8 +151,10 @@ def cgn_of(study: Study, kind: str, seed: int, **changes: Any) -> tuple[CGN | No
         return _load(study, file), {}
     named = "-".join(str(v) for v in changes.values() if isinstance(v, (str, int, float)))
     label = f"seed-{seed}/{kind}-cgn{named and '-' + named}"
-    work = partial(_train, study, label)
-    found = study.cell(label, work, kind=kind, seed=seed, **_quicker(study, changes))
+    recipe = changes.pop("recipe", "autoencoder")
+    own = settings_of(kind, recipe, **quicker(study, changes))
+    key = {"settings": asdict(own), "data": data_of(study)}
+    found = study.cell(label, partial(_train, study, label, own), kind=kind, seed=seed, **key)
     file = study.path(label, "cgn.scm")
     return (_load(study, file) if file.exists() else None), found
 
@@ -148,12 +165,15 @@ def _load(study: Study, file: Path) -> CGN:
     return cgn
 
 
-def _quicker(study: Study, changes: dict[str, Any]) -> dict[str, Any]:
+def quicker(study: Study, changes: dict[str, Any]) -> dict[str, Any]:
+    """The settings that differ, with what makes a quick run quick."""
     small = {"steps": 60, "batch": 32, "patches": 32, "frozen": 5, "watch_from": 2.0}
     return {**(small if study.quick else {}), **changes}
 
 
-def _train(study: Study, label: str, kind: str, seed: int, **changes: Any) -> dict[str, Any]:
+def _train(
+    study: Study, label: str, own: Settings, kind: str, seed: int, **_: Any
+) -> dict[str, Any]:
     images, labels = images_of(study, kind)
     start, clock = time.process_time(), time.perf_counter()
     found: dict[str, Any] = {"collapsed": None}
@@ -161,7 +181,7 @@ def _train(study: Study, label: str, kind: str, seed: int, **changes: Any) -> di
         cgn = train_cgn(
             images,
             labels,
-            settings_of(kind, changes.pop("recipe", "autoencoder"), **changes),
+            own,
             seed=seed,
             checkpoint=study.path(label, "checkpoint.pt"),
             progress=study.progress,
@@ -252,6 +272,7 @@ def classifier(
     """
     work = partial(_classify, study, label, sources, objective)
     given = {"kind": kind, "seed": seed, "inputs": inputs, "score": score, **settings}
+    given["data"] = data_of(study)
     return study.cell(label, work, steps=steps_of(study), **given)
 
 

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from scm.learning.cgn import CGN, settings_of
 from scm.mechanisms.cgn import compose
-from scm.reproductions.pictures import _figure as new_figure
-from scm.reproductions.pictures import image_grid
+from scm.reproductions.pictures import image_grid, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,7 +49,7 @@ def draw_counterfactuals(
         cgn.sharpen(before)
     shown = [images[rows], compose(mask, front, back), mask.expand_as(front), front, back, *worlds]
     sheet = {str(int(k)): [image[at] for image in shown] for at, k in enumerate(classes)}
-    titles = ["original", "again", "mask", "fore", "back", "counterfactuals"]
+    titles = ["original", "again", "mask", "fore", "back", "counterfactuals", ""]
     return image_grid(sheet, titles)
 
 
@@ -70,7 +69,7 @@ def draw_accuracies(
         ScmError: If matplotlib is missing.
     """
     names = list(next(iter(panels.values())))
-    figure = new_figure(3.0 * len(panels) + 3.2, 0.27 * len(names) + 1.1)
+    figure = _figure(3.0 * len(panels) + 3.2, 0.27 * len(names) + 1.1)
     (each,) = figure.subplots(1, len(panels), squeeze=False, sharey=True)
     for axes, (title, rows) in zip(each, panels.items(), strict=True):
         axes.axvline(chance, color="0.6", linewidth=0.8, linestyle=":")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -64,9 +65,15 @@ def kept_cgn(study: Study, kind: str, seed: int) -> Kept:
     cgn, found = cgn_of(study, kind, seed)
     if cgn is None:
         return Kept(None, found, "")
-    file = study.out / "models" / f"{kind}-{seed}.scm"
-    file.parent.mkdir(exist_ok=True)
-    cgn.save(file)
+    given = study.options.get("models")
+    if given is not None:
+        return Kept(cgn, found, _digest(Path(given, f"{kind}-{seed}.scm")))
+    file = study.path(f"seed-{seed}/{kind}-cgn", "cgn.scm")
+    kept = study.out / "models" / f"{kind}-{seed}.scm"
+    kept.parent.mkdir(exist_ok=True)
+    beside = kept.with_name(f"{kept.name}.{os.getpid()}.tmp")
+    shutil.copyfile(file, beside)
+    beside.replace(kept)
     return Kept(cgn, found, _digest(file))
 
 
@@ -153,9 +160,7 @@ def adversarial(study: Study, kind: str, seed: int, _: Any) -> Images | None:
     if cgn is None:
         return Images(None, note=f"{note}, and stopped: {found['collapsed']}")
     options: dict[str, Any] = {"noise": "prior", "temperature": None}
-    file = study.out / "models" / f"{kind}-{seed}-adversarial.scm"
-    file.parent.mkdir(exist_ok=True)
-    cgn.save(file)
+    file = study.path(f"seed-{seed}/{kind}-cgn-adversarial-{steps}", "cgn.scm")
     make = partial(counterfactuals, study, cgn, kind, seed, **options)
     return Images(make, {"cgn": _digest(file), **options}, note)
 

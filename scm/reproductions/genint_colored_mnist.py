@@ -3,10 +3,10 @@
 Every row trains the same classifier (`genint_parts.classify`, half as wide as the paper's, 400
 steps) and tests it on MNIST's t10k in the training's colours ("confounded") and in random ones
 ("causal"). The interventional rows train on generated images alone, whose nuisances were set
-independently of the class. One is the paper's: both latents of its CVAE. Two others are chosen
-among `genint_images.CANDIDATES` by log P(x|z) alone: by queries that are held-out training
-images, and by the same digits in random colours; the features are the penultimate ones of a
-classifier of the original data. No test image is used for it. Three controls say what the task
+independently of the class. One is the paper's: both latents of its CVAE. The others are chosen
+among `genint_images.EVERY` by log P(x|z) alone: with queries that are held-out training images,
+and with the same digits in random colours, by each of the measures of `genint_bound`. No test
+image is used for it. Three controls say what the task
 is worth: greyscale input, a random recolouring that needs no generator, and the data set's own
 graph under do(fill).
 
@@ -20,47 +20,48 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from scm.estimators import log_density
-from scm.interventions import Strategy
 from scm.learning import IRM, Augmented, Grey, Jump, LabelledImages, Source
 from scm.reproductions import genint_parts as parts
+from scm.reproductions.genint_bound import _KINDS as KINDS
+from scm.reproductions.genint_bound import _score as score
 from scm.reproductions.genint_images import (
-    CANDIDATES,
+    EVERY,
     OBSERVED,
     PAPER,
+    Candidate,
     colour_strips,
-    generated,
     image_count,
     sheet,
-    steered,
 )
 from scm.reproductions.study import Study
 
 __all__ = ["ROWS", "recoloured", "run"]
+
+_CHOICES = [(query, kind) for query in ("randomised", "confounded") for kind in KINDS]
 
 ROWS: dict[str, tuple[float | None, float | None, str | None]] = {
     "original data": (99.45, 8.261, None),
     "IRM": (87.32, 18.49, None),
     "observational CVAE": (59.949, 11.255, None),
     "interventional CVAE, the paper's two latents": (58.478, 29.618, ">= 46"),
-    "interventional, chosen by randomised queries": (None, None, ">= 75"),
-    "interventional, chosen by confounded queries": (None, None, ">= 75"),
+    **{f"interventional, chosen by {q} queries, {k}": (None, None, ">= 75") for q, k in _CHOICES},
     "control: greyscale input": (None, None, None),
     "control: channels recoloured at random": (None, None, None),
     "ceiling: the data under do(fill)": (None, None, None),
 }
 """The paper's confounded and causal accuracy in %, and the goal for the causal one."""
 
-Way = tuple[int, Strategy]  # the CVAE's latents, and what is set
-_WAYS: list[Way] = [(n, strategy) for n, several in CANDIDATES.items() for strategy in several]
+_FIXED = {
+    "observational CVAE": Candidate(2, OBSERVED),
+    "interventional CVAE, the paper's two latents": Candidate(2, PAPER),
+}
 _WIDTH, _STEPS = 16, 400  # half the paper's channels, a tenth of its steps
-_QUERIES: dict[parts.Domain, str] = {"randomised": "interventional, chosen by randomised queries",
-            "confounded": "interventional, chosen by confounded queries"}  # fmt: skip
 _NOTES = {
     "observational CVAE": "its prior draws z apart from the label, which cuts part of the tie",
     "ceiling: the data under do(fill)": "the law of the causal test itself",
@@ -70,7 +71,7 @@ _NOTES = {
 def run(study: Study) -> None:
     """Train every row with each seed; tabulate and draw."""
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in ROWS}
-    choices: list[dict[str, Way]] = []
+    choices: list[dict[str, Candidate]] = []
     for seed in study.seeds:
         results, choice = _of_seed(study, seed)
         choices.append(choice)
@@ -78,9 +79,8 @@ def run(study: Study) -> None:
             found[name].append(results[name])
     for name, (confounded, causal, goal) in ROWS.items():
         each, note = found[name], _NOTES.get(name, "")
-        if name in _QUERIES.values():
-            (query,) = (q for q, row in _QUERIES.items() if row == name)
-            note = "chosen: " + "; ".join(dict.fromkeys(_name(one[query]) for one in choices))
+        if name in choices[0]:
+            note = "; ".join(dict.fromkeys(one[name].name for one in choices))
         for metric, key, paper, wanted in (
             ("confounded test accuracy, %", "confounded", confounded, None),
             ("causal test accuracy, %", "causal", causal, goal),
@@ -93,7 +93,7 @@ def run(study: Study) -> None:
     _draw(study, choices[0])
 
 
-def _of_seed(study: Study, seed: int) -> tuple[dict[str, Any], dict[str, Way]]:
+def _of_seed(study: Study, seed: int) -> tuple[dict[str, Any], dict[str, Candidate]]:
     """Accuracies of every row, and what was chosen."""
     results: dict[str, Any] = {}
 
@@ -115,20 +115,15 @@ def _of_seed(study: Study, seed: int) -> tuple[dict[str, Any], dict[str, Way]]:
         partial(parts.data, study, domain="randomised", seed=2),
     )
     choice = _choose(study, seed)
-    wanted: dict[str, Way] = {
-        "observational CVAE": (2, OBSERVED),
-        "interventional CVAE, the paper's two latents": (2, PAPER),
-        **{row: choice[query] for query, row in _QUERIES.items()},
-    }
-    for name, (latents, strategy) in wanted.items():
-        model, count = steered(study, seed, latents), image_count(study)
+    count = image_count(study)
+    for name, candidate in {**_FIXED, **choice}.items():
         row(
             name,
-            f"generated-{latents}-{len(strategy.chosen)}-{strategy.scale:g}",
-            partial(generated, model, strategy, count, seed),
-            strategy=repr(strategy),
+            f"generated-{candidate.label}",
+            partial(candidate.draw, study, seed, count),
+            candidate=repr(candidate),
             images=count,
-            weights=parts.weights_of(study, seed, latents),
+            weights=_weights(study, seed, candidate.latents),
         )
     return results, choice
 
@@ -161,63 +156,50 @@ def recoloured(images: Tensor, generator: torch.Generator) -> Tensor:
     return changed
 
 
-def _choose(study: Study, seed: int) -> dict[str, Way]:
-    """For each set of queries, the candidate of the largest log P(x|z)."""
-    for latents in CANDIDATES:
-        parts.generator(study, seed, latents)
+def _weights(study: Study, seed: int, latents: int) -> Path:
+    """Weights of the CVAE of a seed, trained where that is still to do."""
+    parts.generator(study, seed, latents)
+    return parts.weights_of(study, seed, latents)
+
+
+def _choose(study: Study, seed: int) -> dict[str, Candidate]:
+    """By row, the candidate of the largest log P(x|z)."""
     parts.extractor(study, seed)
     scores = study.cell(
         f"seed-{seed}/choice",
         partial(_scores, study),
         seed=seed,
         extractor=study.path(f"seed-{seed}/extractor", "weights.safetensors"),
-        generators=[parts.weights_of(study, seed, latents) for latents in CANDIDATES],
-        candidates=[repr(way) for way in _WAYS],
+        generators=[_weights(study, seed, n) for n in sorted({c.latents for c in EVERY})],
+        candidates=[repr(candidate) for candidate in EVERY],
     )
     return {
-        query: max(zip(values, _WAYS, strict=True), key=lambda pair: pair[0])[1]
-        for query, values in scores.items()
+        f"interventional, chosen by {query} queries, {kind}": max(
+            zip(scores, EVERY, strict=True), key=lambda pair: pair[0][query][kind]
+        )[1]
+        for query, kind in _CHOICES
     }
 
 
-def _scores(study: Study, seed: int, **given: Any) -> dict[parts.Domain, list[float]]:
-    """Mean log P(x|z) of each candidate, by set of queries."""
-    features, n = parts.extractor(study, seed), 200 if study.quick else 2_000
-    real: dict[parts.Domain, Tensor] = {q: parts.queries(study, q, n) for q in _QUERIES}
-    models = {latents: steered(study, seed, latents) for latents in CANDIDATES}
-    found: dict[parts.Domain, list[float]] = {query: [] for query in _QUERIES}
-    for latents, strategy in _WAYS:
-        images, _ = generated(models[latents], strategy, n, seed + 7)
-        for query, values in found.items():
-            values.append(log_density(real[query], images, features).value)
-    return found
+def _scores(study: Study, seed: int, **given: Any) -> list[dict[str, dict[str, float]]]:
+    """Log P(x|z) of each candidate, by queries and measure."""
+    n = 200 if study.quick else 4_000
+    return [score(study, partial(one.draw, study, seed, n, 7), seed) for one in EVERY]
 
 
-def _name(way: Way) -> str:
-    latents, strategy = way
-    if not strategy.chosen:
-        return f"{latents} latents, no intervention"
-    return f"{latents} latents, {len(strategy.chosen)} directions within {strategy.scale:g} sd"
-
-
-def _draw(study: Study, choice: dict[str, Way]) -> None:
+def _draw(study: Study, choice: dict[str, Candidate]) -> None:
     seed = study.seeds[0]
-    ways: dict[str, Way] = {
-        "observational": (2, OBSERVED),
-        "interventional": (2, PAPER),
-        "chosen": choice["randomised"],
-    }
-    kinds = {
-        name: generated(steered(study, seed, latents), strategy, 600, seed + 11)
-        for name, (latents, strategy) in ways.items()
-    }
+    chosen_by, chosen = next(iter(choice.items()))
+    ways = dict(zip(("observational", "interventional"), _FIXED.values(), strict=True))
+    ways["chosen"] = chosen
+    kinds = {name: way.draw(study, seed, 600, 11) for name, way in ways.items()}
     study.picture(
         colour_strips({"original": parts.data(study, "validation"), **kinds}),
-        "Background colours of 40 images of each class (rows), sorted: of the training data, two a "
-        "class; of the CVAE; after the paper's intervention on both latents; and as chosen by "
-        f"randomised queries ({_name(choice['randomised'])}). Seed {seed}.",
+        "Background colours of 40 images of each class (rows, 0 to 9), sorted: of the training "
+        "data, two a class; of the CVAE; after the paper's intervention on both latents; and "
+        f"{chosen_by.removeprefix('interventional, ')}: {chosen.name}. Seed {seed}.",
         "backgrounds",
     )
     for name, (images, labels) in kinds.items():
-        caption = f"Generated images by class, {name} ({_name(ways[name])}), seed {seed}."
+        caption = f"Generated images by class, {name} ({ways[name].name}), seed {seed}."
         study.picture(sheet(images, labels), caption, name)

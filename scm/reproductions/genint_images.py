@@ -1,10 +1,9 @@
 """The images of GenInt's coloured MNIST experiments: how they are generated, and their colours.
 
-The paper's CVAE is steered along its two latents, whose exemplars are drawn from the prior. One
-with more latents draws digits of more shapes, but its encoder, which does not see the label, puts
-some of the shape of the class into them: its exemplars are *abducted* from training images,
-`row -> H, Y` (a row of the data is what confounds the two), and keep their style. Its first
-principal directions over all classes, of the decoder's output (`LAYER`), are colours; a
+The paper's CVAE is steered along its two latents. One with more latents draws digits of more
+shapes, but its encoder, which does not see the label, puts some of the shape of the class into
+them: exemplars are better *abducted* from training images ("encoder") than drawn from the prior.
+Its first principal directions over all classes, of the decoder's output (`LAYER`), are colours; a
 strategy sets them to values that do not depend on the class.
 """
 
@@ -12,13 +11,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from scm.interventions import PrincipalDirections, Strategy, SupportWarning, steerable
-from scm.mechanisms import Real, Root, Structural
 from scm.model import SCM
 from scm.reproductions import genint_parts as parts
 from scm.reproductions.pictures import image_grid
@@ -29,10 +28,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CANDIDATES",
+    "EVERY",
     "LAYER",
     "OBSERVED",
     "PAPER",
-    "abducted",
+    "Candidate",
     "backgrounds",
     "colour_strips",
     "generated",
@@ -54,11 +54,10 @@ CANDIDATES: Mapping[int, Sequence[Strategy]] = {
     2: (OBSERVED, PAPER, Strategy(directions=2, scale=4.0, together=2)),
     16: (
         OBSERVED,
-        *(Strategy(directions=3, scale=s, together=3) for s in (1.0, 1.7, 2.5, 4.0, 6.0)),
-        *(Strategy(directions=6, scale=s, together=6) for s in (1.0, 2.5, 4.0)),
+        *(Strategy(directions=k, scale=s, together=k) for k in (3, 6) for s in (1.0, 2.5, 4.0)),
     ),
 }
-"""Strategies by the number of the CVAE's latents."""
+"""Strategies from the prior, by the number of the CVAE's latents."""
 
 _DIRECTIONS = 12  # of a CVAE with many latents
 
@@ -77,52 +76,81 @@ def steered(study: Study, seed: int, latents: int = 2) -> SCM:
         seed=seed,
         progress=study.progress,
     )
-    images, labels = parts.data(study)
-    rows = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-    rows = rows[: image_count(study)].to(labels.device)
-    return abducted(
-        steerable(cvae, found, at="layer"),
-        parts.generator(study, seed, latents),
-        images[rows],
-        labels[rows],
-        seed,
-    )
+    return steerable(cvae, found, at="layer")
 
 
-def abducted(model: SCM, generator: SCM, images: Tensor, labels: Tensor, seed: int) -> SCM:
-    """A steerable model whose exemplars are those of images: `row -> H, Y` in place of a prior.
+def generated(
+    model: SCM, strategy: Strategy, n: int, seed: int, **given: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Images `(n, 3, 32, 32)` in [0, 1] and classes `(n,)` under a strategy.
 
     Args:
-        model: As `steerable` makes it.
-        generator: The model `Y -> X` it was made from, which abducts the latents.
-        images: Images `(m, 3, 32, 32)`.
-        labels: Their classes `(m,)`.
-        seed: Seed of the abduction.
+        model: What `steered` returned.
+        strategy: What is set.
+        n: How many.
+        seed: Seed of what is drawn.
+        **given: `exemplars` and `labels` `(n, ...)`, in place of the prior's.
     """
-    latent = generator.abduct({"X": images, "Y": labels}, seed=seed).noise["X"]
-
-    def chosen(row: Tensor) -> Tensor:
-        return (row * len(labels)).long().clamp(max=len(labels) - 1)
-
-    nodes = {name: model.mechanisms[name] for name in model.graph.nodes}
-    nodes |= {
-        "row": Root.uniform(torch.tensor(0.0), torch.tensor(1.0)),
-        "H": Structural(lambda row: latent[chosen(row[..., 0])], type=Real((latent.shape[1],))),
-        "Y": Structural(lambda row: labels[chosen(row)], type=model.mechanisms["Y"].type),
-    }
-    return SCM(f"row -> H, Y; {model.graph}", nodes, latent=["row"])
-
-
-def generated(model: SCM, strategy: Strategy, n: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Images `(n, 3, 32, 32)` in [0, 1] and classes `(n,)` under a strategy."""
     images, labels = [], []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SupportWarning)  # some strategies go far on purpose
         for start in range(0, n, 2_000):
-            units = strategy.sample(model, min(2_000, n - start), 100_000 * seed + start)
+            rows: Any = {name: value[start : start + 2_000] for name, value in given.items()}
+            units = strategy.sample(model, min(2_000, n - start), 100_000 * seed + start, **rows)
             images.append(units["X"].clamp(0, 1))
             labels.append(units["Y"])
     return torch.cat(images), torch.cat(labels)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A strategy for a CVAE, from exemplars of the prior or of the encoder.
+
+    Attributes:
+        latents: The CVAE's latents.
+        strategy: What is set.
+        start: "prior", or "encoder" for latents of training images with their labels.
+    """
+
+    latents: int
+    strategy: Strategy
+    start: str = "prior"
+
+    @property
+    def name(self) -> str:
+        """In words."""
+        chosen, scale = self.strategy.chosen, self.strategy.scale
+        at = "latents" if self.latents == 2 else "directions of the output"
+        what = f"{len(chosen)} {at} set within {scale:g} sd" if chosen else "no intervention"
+        return f"{self.latents} latents of the {self.start}, {what}"
+
+    @property
+    def label(self) -> str:
+        """For the name of a cell."""
+        return f"{self.latents}-{self.start}-{len(self.strategy.chosen)}-{self.strategy.scale:g}"
+
+    def draw(self, study: Study, seed: int, n: int, shift: int = 0) -> tuple[Tensor, Tensor]:
+        """Images and classes, of the CVAE of a seed; another shift, other ones."""
+        given: dict[str, Tensor] = {}
+        if self.start == "encoder":
+            cvae = parts.generator(study, seed, self.latents)
+            given["exemplars"], given["labels"] = parts.exemplars(study, cvae, n, seed + shift)
+        return generated(
+            steered(study, seed, self.latents), self.strategy, n, seed + shift, **given
+        )
+
+
+EVERY: tuple[Candidate, ...] = (
+    *(Candidate(latents, s) for latents, several in CANDIDATES.items() for s in several),
+    *(
+        Candidate(16, strategy, "encoder")
+        for strategy in (
+            OBSERVED,
+            *(Strategy(directions=3, scale=s, together=3) for s in (1.7, 2.5, 4.0, 6.0)),
+        )
+    ),
+)
+"""All that is chosen among by log P(x|z)."""
 
 
 def image_count(study: Study) -> int:
@@ -138,23 +166,23 @@ def backgrounds(images: Tensor) -> Tensor:
 
 
 def colour_strips(kinds: Mapping[str, tuple[Tensor, Tensor]], shown: int = 40) -> Figure:
-    """Draw the background colours of some images of each class, sorted, for each kind of data.
+    """Draw the background colours of some images of each class, sorted: a square a kind of data.
 
     Args:
-        kinds: By name, images `(n, 3, height, width)` and classes `(n,)`, 0 to 9.
+        kinds: By name, images `(n, 3, height, width)` and classes `(n,)`, 0 to 9 from the top.
         shown: How many images of a class.
 
     Source: Mao et al. (2021), figures 9 to 11.
     """
-    rows = {}
-    for k in range(10):
-        strips = []
-        for images, labels in kinds.values():
+    squares: list[Tensor | None] = []
+    for images, labels in kinds.values():
+        square = images.new_ones(3, 10, shown)
+        for k in range(10):
             colours = backgrounds(images[labels == k][:shown])
             order = (colours.round(decimals=1) @ colours.new_tensor([1.0, 3.0, 9.0])).argsort()
-            strips.append(colours[order].T[:, None, :].expand(-1, max(1, len(order) // 5), -1))
-        rows[str(k)] = strips
-    return image_grid(rows, list(kinds), cell=1.5)
+            square[:, k, : len(order)] = colours[order].T
+        squares.append(square.repeat_interleave(max(1, shown // 10), 1))
+    return image_grid({"class 0\nto 9": squares}, list(kinds), cell=2.2)
 
 
 def sheet(images: Tensor, labels: Tensor, shown: int = 12) -> Figure:

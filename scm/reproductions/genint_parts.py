@@ -101,7 +101,7 @@ def _digits(study: Study) -> Digits:
     chosen = study.options.get("data", default)
     if chosen not in ("mnist", "digits"):
         raise ScmError(f"--option data={chosen} was given; expected mnist or digits")
-    return digits(chosen)
+    return digits("mnist" if chosen == "mnist" else "digits")
 
 
 class Encoder(nn.Module):

@@ -160,13 +160,19 @@ class Protocol:
             _save(network, self.study.path(label, f"{name}.safetensors"))
         return {"error": error, "overlap": overlap}
 
-    def _cgn(self, seed: int) -> tuple[CGN, BigGAN, VGGFeatures]:
-        """A CGN before its training, its teacher, and the network that compares styles."""
-        vgg = self.options.get("vgg")
+    @cached_property
+    def _vgg(self) -> VGGFeatures:
+        """The network that compares styles; tiny images have room for two poolings."""
+        layers = (6, 13) if self.tiny else None
+        found = VGGFeatures(layers=layers, weights=self.options.get("vgg"))
+        return found.to(self.study.device)
+
+    def _cgn(self, seed: int) -> tuple[CGN, BigGAN]:
+        """A CGN before its training, and its teacher."""
         if not self.tiny:
             given, saliency = self.options["biggan"], self.options["u2net"]
             cgn = imagenet_cgn(pretrained=given, saliency=saliency, seed=seed)
-            teacher, style = BigGAN.from_pretrained(given), VGGFeatures(weights=vgg)
+            teacher = BigGAN.from_pretrained(given)
         else:
             file = self.study.path("networks", "biggan.safetensors")
             cgn, teacher = imagenet_cgn(SETTINGS, small=True, seed=seed), BigGAN(SETTINGS)
@@ -175,10 +181,9 @@ class Protocol:
             finds = Saliency()
             finds.load_state_dict(load_file(file.with_name("saliency.safetensors")))
             backbones(cgn)[0].saliency = finds.eval()  # type: ignore[assignment]
-            style = VGGFeatures(weights=vgg, layers=(6, 13))  # small images have no room for more
-        for network in (cgn, teacher, style):
+        for network in (cgn, teacher):
             network.to(self.study.device)
-        return cgn, teacher, style
+        return cgn, teacher
 
     # The CGN.
 
@@ -198,14 +203,14 @@ class Protocol:
     def _train_cgn(
         self, label: str, weights: dict[str, float], seed: int, judge: Path
     ) -> dict[str, Any]:
-        cgn, teacher, vgg = self._cgn(seed)
+        cgn, teacher = self._cgn(seed)
         work, score = self.work, self._score(judge)
         shape, texture, background = work.rates
         bound = score(self._watched(cgn, seed))  # at first its composites are BigGAN's images
         trained = train_imagenet_cgn(
             cgn,
             teacher,
-            vgg,
+            self._vgg,
             steps=work.steps,
             accumulate=work.accumulate,
             batch=work.batch,
@@ -241,7 +246,7 @@ class Protocol:
 
     def load_cgn(self, seed: int, name: str) -> CGN:
         """A CGN that `cgn` trained."""
-        cgn, _, _ = self._cgn(seed)
+        cgn, _ = self._cgn(seed)
         label = f"seed-{seed}/cgn {name}".replace(" ", "-")
         cgn.load_state_dict(load_file(self.study.path(label, "cgn.safetensors")))
         return cgn

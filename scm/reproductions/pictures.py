@@ -38,7 +38,7 @@ def curves(
     Raises:
         ScmError: If matplotlib is missing.
     """
-    figure = _figure(4.2 * len(panels), 3.2)
+    figure = new_figure(4.2 * len(panels), 3.2)
     (row,) = figure.subplots(1, len(panels), squeeze=False)
     for axes, (title, series) in zip(row, panels.items(), strict=True):
         looks = cycle(zip(("-", "--", ":", "-."), ("o", "s", "^", "x"), strict=True))
@@ -75,7 +75,7 @@ def image_grid(
         ScmError: If matplotlib is missing.
     """
     width = max(len(images) for images in rows.values())
-    figure = _figure(cell * width + 1.6, cell * len(rows) + 0.6)
+    figure = new_figure(cell * width + 1.6, cell * len(rows) + 0.6)
     axes = figure.subplots(len(rows), width, squeeze=False)
     for line, (label, images) in zip(axes, rows.items(), strict=True):
         line[0].text(-0.25, 0.5, label, transform=line[0].transAxes, ha="right", va="center")
@@ -92,7 +92,12 @@ def image_grid(
     return figure
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """An empty matplotlib figure of a width and a height in inches, outside pyplot.
+
+    Raises:
+        ScmError: If matplotlib is missing.
+    """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure

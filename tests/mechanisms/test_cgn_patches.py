@@ -56,7 +56,8 @@ def test_extreme_noise_shows_the_last_patch() -> None:
 
 def odds_by_hand() -> PixelOdds:
     odds = PixelOdds(size=2, classes=2, colours=2)
-    odds.palette.copy_(torch.tensor([[[0.0] * 3, [1.0] * 3], [[1.0] * 3, [0.0] * 3]]))
+    odds.set_palette(0, torch.tensor([[0.0] * 3, [1.0] * 3]))
+    odds.set_palette(1, torch.tensor([[1.0] * 3, [0.0] * 3]))
     odds.front.copy_(torch.tensor([[0.1, 0.9], [0.5, 0.5]]))
     odds.back.copy_(torch.tensor([[0.8, 0.2], [0.25, 0.75]]))
     return odds

@@ -102,7 +102,7 @@ def test_beta_vae_in_quick(tmp_path: Path, models: Path) -> None:
         found[f"swapped, {name}", what] for what in ("digit kept, %", "colour taken, %", "both, %")
     )
     assert digit + colour - 100 - 1e-6 <= both <= min(digit, colour) + 1e-6
-    assert found[f"most selective, {name}", "colour moved, % of two images"] > 2
+    assert found[f"most selective, {name}", "colour moved, % of two images"] > 0.1
     names = {path.stem for path in tmp_path.glob("*.png")}
     assert names == {"plane", "swaps", "traversals-1"}
 

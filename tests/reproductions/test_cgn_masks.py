@@ -58,17 +58,17 @@ def test_a_path_in_y_mixes_one_hots(kind: str) -> None:
             for at in range(3):
                 one, other = int(start[at]), int(end[at])
                 kept = {key: value.clone() for key, value in mechanism.state_dict().items()}
-                for key in ("by_label.weight", "by_label.bias", "linear.weight", "linear.bias"):
+                for key in ("linear.weight", "linear.bias"):
                     value = mechanism.state_dict().get(key)
                     if value is None:
                         continue
                     if node == "M" and key == "linear.weight":
                         columns = value[:, -10:]
                         columns[:, one] = (columns[:, one] + columns[:, other]) / 2
-                    elif node != "M" or key.startswith("by_label"):
+                    elif node != "M":
                         value[one] = (value[one] + value[other]) / 2
-                if "canvas" in kept:
-                    mechanism.canvas[one] = (mechanism.canvas[one] + mechanism.canvas[other]) / 2
+                if "bank" in kept:
+                    mechanism.bank[one] = (mechanism.bank[one] + mechanism.bank[other]) / 2
                 mixed = mechanism.generate(noise[at : at + 1], start[at : at + 1])[0]
                 mechanism.load_state_dict(kept)
                 assert torch.allclose(path[1, at], mixed, atol=1e-5)

@@ -10,15 +10,20 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from torch import Tensor, nn
+from torch import nn
 
 from scm.estimators import linear_ratio
-from scm.interventions import PrincipalDirections, Strategy, steerable
-from scm.mechanisms import CVAE, Image, Root
-from scm.model import SCM
+from scm.interventions import Strategy
+from scm.reproductions import genint_parts
 from scm.reproductions.genint_ablation import Convolutions
 from scm.reproductions.genint_colored_mnist import recoloured
-from scm.reproductions.genint_images import abducted, backgrounds, colour_strips
+from scm.reproductions.genint_images import (
+    EVERY,
+    OBSERVED,
+    Candidate,
+    backgrounds,
+    colour_strips,
+)
 from scm.reproductions.genint_linear import EFFECT, MOVES, _regression, world
 from scm.reproductions.study import Study
 
@@ -65,8 +70,16 @@ def test_backgrounds_are_the_borders_mean() -> None:
     assert found[0].tolist() == [0.0, 0.0, 0.0]
     assert found[1].tolist() == pytest.approx([0.0, 0.0, 16 / 48])
     labels = torch.arange(10).repeat_interleave(3)
-    strips = colour_strips({"a": (torch.rand(30, 3, 8, 8), labels)}, shown=3)
-    assert sum(bool(axes.get_images()) for axes in strips.axes) == 10
+    plain = torch.rand(30, 3, 1, 1, generator=torch.Generator().manual_seed(0))
+    strips = colour_strips({"a": (plain.expand(30, 3, 8, 8), labels)}, shown=20)
+    ((picture,),) = [axes.get_images() for axes in strips.axes]
+    drawn = picture.get_array()
+    assert drawn.shape == (20, 20, 3)
+    for k in range(10):
+        wanted = sorted(plain[3 * k : 3 * k + 3, :, 0, 0].tolist())
+        found = sorted(drawn[2 * k, :3].tolist())
+        assert np.allclose(found, wanted, atol=1e-6)
+        assert np.all(drawn[2 * k, 3:] == 1)
 
 
 def test_features_of_a_transfer_are_the_convolutions_outputs() -> None:
@@ -79,46 +92,24 @@ def test_features_of_a_transfer_are_the_convolutions_outputs() -> None:
     assert torch.equal(two, second(nn.functional.max_pool2d(first(images).relu(), 2)))
 
 
-class Painter(nn.Module):
-    """A decoder whose first latent is brightness; the class is a column that is lit."""
-
-    def forward(self, features: Tensor) -> Tensor:
-        logits = features[:, :1, None].expand(-1, 4, 4).clone()
-        logits[:, 0, :] += 4 * features[:, 2:6]
-        return logits.flatten(1).repeat(1, 3)
-
-
-class Reader(nn.Module):
-    """Its encoder, which is almost sure of the brightness."""
-
-    def forward(self, features: Tensor) -> Tensor:
-        level = features[:, 4:16].clamp(1e-4, 1 - 1e-4).logit().mean(1, keepdim=True)
-        return torch.cat([level, 0 * level, 0 * level - 7, 0 * level - 7], 1)
-
-
-def test_abducted_exemplars_have_the_confounding_of_the_data_until_it_is_cut() -> None:
-    image = Image((3, 4, 4))
-    cvae = CVAE(image, 2, likelihood="bernoulli", encoder=Reader(), decoder=Painter())
-    generator = SCM("Y -> X", Y=Root.categorical([0.25] * 4), X=cvae)
-    labels = torch.arange(400) % 4
-    level = 0.6 * (labels - 1.5)
-    images = (
-        generator.mechanisms["X"].decode(torch.stack([level, 0 * level], 1), {"Y": labels}).detach()
-    )
-    made = generator.mechanisms["X"]
-    steered = abducted(
-        steerable(made, PrincipalDirections.axes(made)), generator, images, labels, seed=0
-    )
-    observed = Strategy().sample(steered, 2_000, 1)
-    assert set(observed["Y"].tolist()) == {0, 1, 2, 3}
-    assert (observed["Z1"] - 0.6 * (observed["Y"] - 1.5)).abs().max() < 0.1
-    assert abs(float((observed["Y"] == 2).double().mean()) - 0.25) < 5 * (0.1875 / 2_000) ** 0.5
-    cut = Strategy(directions=(0,), scale=1.0).sample(steered, 2_000, 1)
-    assert torch.equal(cut["Y"], observed["Y"])
-    # Uniform on [-1, 1], whatever the class: 2,000 units, 5 standard errors.
-    assert abs(float(cut["Z1"].mean())) < 5 * (1 / 3 / 2_000) ** 0.5
-    tied = np.corrcoef(cut["Z1"].numpy(), cut["Y"].numpy())[0, 1]
-    assert abs(tied) < 5 / 2_000**0.5
+def test_candidates_start_from_the_prior_or_from_training_images(tmp_path: Path) -> None:
+    quiet = Console(quiet=True)
+    study = Study("genint", tmp_path, seeds=[0], quick=True, progress=False, console=quiet)
+    cvae = genint_parts.generator(study, 0, 16)
+    latents, labels = genint_parts.exemplars(study, cvae, 40, seed=3)
+    images, classes = Candidate(16, OBSERVED, "encoder").draw(study, 0, 40, shift=3)
+    assert torch.equal(classes, labels)
+    with torch.no_grad():
+        wanted = cvae.mechanisms["X"].decode(latents, {"Y": labels})
+    torch.testing.assert_close(images, wanted, atol=1e-5, rtol=0)
+    colours = Strategy(directions=3, scale=2.5, together=3)
+    changed, same = Candidate(16, colours, "encoder").draw(study, 0, 40, shift=3)
+    assert torch.equal(same, labels)
+    assert (changed - images).abs().mean() > 0.01
+    prior, others = Candidate(16, OBSERVED).draw(study, 0, 40, shift=3)
+    assert prior.shape == images.shape
+    assert not torch.equal(others, labels)
+    assert len({candidate.label for candidate in EVERY}) == len(EVERY) >= 12
 
 
 QUICK = ("genint-linear", "genint-colored-mnist", "genint-ablation", "genint-correlation")

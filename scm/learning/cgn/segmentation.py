@@ -91,7 +91,7 @@ def start_odds(
             continue
         rows = rows[torch.randint(len(rows), (500,), generator=generator).to(rows.device)]
         seen = images[rows].flatten(2).mT
-        odds.palette[label] = _palette(seen[:60].flatten(0, 1), odds.colours, generator)
+        odds.set_palette(label, _palette(seen[:60].flatten(0, 1), odds.colours, generator))
         own = labels[rows]
         colours = odds.nearest(images[rows], own)
         back = odds.shares(colours[:, ring], own, torch.ones_like(seen[:, ring, 0]))[label]

@@ -76,7 +76,7 @@ class Settings:
     shape_width: int = 96
     encoder_width: int = 24
     steps: int = 1500
-    batch: int = 128
+    batch: int = 64
     lr: float = 2e-3
     frozen: int = 120
     divergence_ramp: float = 0.2

@@ -1,0 +1,122 @@
+from itertools import permutations as orders_of
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import binom, chi2_contingency
+
+from scm.discovery.independence import chi_square_test, hsic_test
+from scm.errors import ScmError
+
+
+def draws(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def dense_kernel(v):
+    distance = np.abs(v[:, None] - v[None])
+    width = np.sort(distance[np.triu_indices(len(v), 1)])
+    width = width[(len(width) - 1) // 2]  # the lower median, as torch's
+    h = np.eye(len(v)) - 1 / len(v)
+    return h @ np.exp(-0.5 * (distance / width) ** 2) @ h
+
+
+def test_hsic_is_that_of_the_whole_kernels():
+    x, e = draws(2, 300)
+    y = x.square() + e
+    dense = np.trace(dense_kernel(x.numpy()) @ dense_kernel(y.numpy())) / 300**2
+    assert float(hsic_test(x, y, permutations=1).statistic) == pytest.approx(dense, rel=0.01)
+
+
+def test_p_is_the_share_of_all_orders():
+    x, y = draws(2, 6, seed=4)
+    k, m = dense_kernel(x.numpy()), dense_kernel(y.numpy())
+    every = [np.trace(k @ m[np.ix_(o, o)]) for o in map(list, orders_of(range(6)))]
+    share = np.mean(np.array(every) >= every[0] * (1 - 1e-4))
+    p = float(hsic_test(x, y, permutations=4_000, stop_after=None).p)
+    assert abs(p - share) < 4.5 * (share * (1 - share) / 4_000) ** 0.5 + 1 / 4_000  # 1 in 10^5
+
+
+def test_chi_square_is_scipys():
+    source = torch.Generator().manual_seed(0)
+    x, y = (torch.randint(0, k, (200,), generator=source) for k in (2, 3))
+    table = np.zeros((2, 3))
+    np.add.at(table, (x.numpy(), y.numpy()), 1)
+    expected = chi2_contingency(table, correction=False).statistic
+    assert float(chi_square_test(x, y, permutations=1).statistic) == pytest.approx(expected)
+
+
+def rejections(test, make, rounds, level, n):
+    """Rejections among 50 null pairs a round, each round with its own permutations."""
+    total = 0
+    for seed in range(rounds):
+        source = torch.Generator().manual_seed(1_000 + seed)
+        found = test(make(source, n), make(source, n), permutations=400, seed=seed)
+        total += int((found.p <= level).sum())
+    return total
+
+
+def normal(source, n):
+    return torch.randn(50, n, generator=source)
+
+
+def binary(source, n):
+    return torch.randint(0, 2, (50, n), generator=source)
+
+
+def upper_limit(trials, level):
+    """What a binomial share of the level exceeds with chance 5%."""
+    return binom.ppf(0.95, trials, level)
+
+
+@pytest.mark.parametrize(("test", "make"), [(hsic_test, normal), (chi_square_test, binary)])
+def test_type_one_error_of_a_few_null_draws(test, make):
+    # 1 in 10,000 of a test that keeps its level exactly.
+    assert rejections(test, make, 4, 0.05, 40) <= binom.ppf(0.9999, 200, 0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", [0.01, 0.05])
+@pytest.mark.parametrize(("test", "make"), [(hsic_test, normal), (chi_square_test, binary)])
+def test_type_one_error_of_a_thousand_null_draws(test, make, level):
+    # Of a test that keeps its level exactly, 5% of seeds would fail; these are fixed.
+    assert rejections(test, make, 20, level, 100) <= upper_limit(1_000, level)
+
+
+def test_early_stopping_ends_early_and_agrees_where_it_does_not():
+    x, e = draws(2, 300, seed=1)
+    pairs = torch.stack([x, x]), torch.stack([x + e, e])
+    early = hsic_test(*pairs, permutations=1_000, stop_after=20)
+    every = hsic_test(*pairs, permutations=1_000, stop_after=None)
+    assert early.permutations[0] == 1_000
+    assert early.permutations[1] < 1_000
+    assert early.p[0] == every.p[0] == 1 / 1_001
+    assert early.p[1] == 20 / early.permutations[1]
+
+
+def test_pairs_of_a_batch_do_not_touch_each_other():
+    x, y = draws(3, 80, seed=2), draws(3, 80, seed=3)
+    together = hsic_test(x, y, permutations=50)
+    alone = hsic_test(x[1], y[1], permutations=50)
+    torch.testing.assert_close(together.statistic[1], alone.statistic, rtol=5e-3, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (torch.zeros(10), torch.arange(10.0), "x is constant"),
+        (torch.arange(10.0), torch.arange(9.0), "one shape"),
+        (torch.arange(4.0), torch.arange(4.0), "n >= 5"),
+        (torch.full((9,), torch.nan), torch.arange(9.0), "finite"),
+    ],
+)
+def test_bad_numbers(x, y, message):
+    with pytest.raises(ScmError, match=message):
+        hsic_test(x, y)
+
+
+def test_bad_codes_and_counts():
+    with pytest.raises(ScmError, match="expected codes"):
+        chi_square_test(torch.arange(9.0), torch.arange(9))
+    with pytest.raises(ScmError, match="positive"):
+        hsic_test(torch.arange(9.0), torch.arange(9.0), permutations=0)
