@@ -89,8 +89,9 @@ def additive_noise(
         causes, effects = torch.cat([a, b]), torch.cat([b, a])
         causes, effects = _standard(causes), _standard(effects)
         left = effects - REGRESSIONS[regression](causes, effects)(causes)
-        options = {"permutations": permutations, "stop_after": stop_after, "seed": seed}
-        tests.append(hsic_test(causes, left, **options))
+        tests.append(
+            hsic_test(causes, left, permutations=permutations, stop_after=stop_after, seed=seed)
+        )
     return AdditiveNoise(*(_joined([_part(test, k) for test in tests]) for k in range(2)))
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -33,7 +33,11 @@ __all__ = ["Audit", "audit"]
 
 Adjustment = Literal["holm", "benjamini-hochberg", "none"]
 
-_ADJUST = {"holm": holm, "benjamini-hochberg": benjamini_hochberg, "none": lambda p: p}
+_ADJUST: dict[str, Callable[[Tensor], Tensor]] = {
+    "holm": holm,
+    "benjamini-hochberg": benjamini_hochberg,
+    "none": lambda p: p,
+}
 _BLOCKS = 2
 _HEADS, _UNITS, _TURN = 1, 2, 3  # what else is drawn than the scores, by their own seeds
 Refits = Mapping[str, Sequence[Attribute]]
@@ -309,7 +313,7 @@ def _warnings(
             )
     if association < rules.dependent and asymmetry is None:
         words = " and ".join(repr(a.name) for a in pair if a.kind != "continuous")
-        found.append(f"no direction was looked for: {words} is no number")
+        found.append(f"no direction was looked for: {words} cannot be read as numbers")
     if asymmetry is not None:
         fits = (asymmetry.p_forward >= rules.fits, asymmetry.p_backward >= rules.fits)
         if all(fits):
@@ -333,8 +337,6 @@ def _diagnosed(
 def _joined(
     found: Direction, again: Sequence[Direction], told: Diagnosis | str | None
 ) -> Direction:
-    from dataclasses import replace
-
     warnings = list(found.warnings)
     gauges = tuple(other.verdict for other in again)
     if any(other != found.verdict for other in gauges):

@@ -82,8 +82,8 @@ def turned(
 
 def _read_before(attribute: Attribute, turn: Turn) -> Attribute:
     read = attribute.read
-    lost = {"weights": None, "bias": None, "examples": None}  # it is linear no more
-    return replace(attribute, read=lambda z: read(turn(z)), **lost)
+    # It is no linear head any more.
+    return replace(attribute, read=lambda z: read(turn(z)), weights=None, bias=None, examples=None)
 
 
 def standard_normal(generator: LatentGenerator) -> bool:

@@ -123,8 +123,9 @@ def kernel_features(x: Tensor) -> Tensor:
     factor, _ = gaussian_factor(x, median_distance(x), _RANK, _LEFT)
     factor = factor - factor.mean(-2, keepdim=True)
     values, vectors = torch.linalg.eigh(factor.mT @ factor)
-    kept = (values > _SMALL * values.sum(-1, keepdim=True)).sum(-1).max()
-    return factor @ vectors[..., -int(kept) :]
+    kept = values > _SMALL * values.sum(-1, keepdim=True)
+    most = int(kept.sum(-1).max())
+    return (factor @ (vectors * kept[:, None]))[..., -most:]
 
 
 def gaussian_factor(x: Tensor, width: Tensor, rank: int, left: float) -> tuple[Tensor, Tensor]:
@@ -142,7 +143,8 @@ def gaussian_factor(x: Tensor, width: Tensor, rank: int, left: float) -> tuple[T
     """
     rows = torch.arange(len(x), device=x.device)
     diagonal = torch.ones_like(x)
-    columns, pivots = x.new_zeros(len(x), 0, x.shape[-1]), []
+    columns = x.new_zeros(len(x), 0, x.shape[-1])
+    pivots: list[Tensor] = []
     for _ in range(min(rank, x.shape[-1])):
         value, pivot = diagonal.max(-1)
         if not (value > left).any():

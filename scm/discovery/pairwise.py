@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from scm.discovery.additive_noise import additive_noise
 from scm.discovery.neighbours import neighbour, quietly
 from scm.errors import ScmError, nearest
+
+Array: TypeAlias = npt.NDArray[np.float64]
 
 __all__ = ["METHODS", "Pairwise", "pairwise"]
 
@@ -90,7 +93,7 @@ def pairwise(x: Any, y: Any, method: str = "anm", **options: Any) -> Pairwise:
     return Pairwise(method, torch.tensor(scores, dtype=torch.float64).reshape(shape))
 
 
-def _lingam(x: np.ndarray, y: np.ndarray, options: dict[str, Any]) -> list[float]:
+def _lingam(x: Array, y: Array, options: dict[str, Any]) -> list[float]:
     """The effect of the first of DirectLiNGAM's order on the second, in standard units."""
     kind = neighbour("lingam:DirectLiNGAM")
     scores = []
@@ -104,8 +107,8 @@ def _lingam(x: np.ndarray, y: np.ndarray, options: dict[str, Any]) -> list[float
     return scores
 
 
-def _cdt(name: str) -> Callable[[np.ndarray, np.ndarray, dict[str, Any]], list[float]]:
-    def scores(x: np.ndarray, y: np.ndarray, options: dict[str, Any]) -> list[float]:
+def _cdt(name: str) -> Callable[[Array, Array, dict[str, Any]], list[float]]:
+    def scores(x: Array, y: Array, options: dict[str, Any]) -> list[float]:
         kind = neighbour(f"cdt.causality.pairwise:{name}")
         with quietly():
             model = kind(**options)

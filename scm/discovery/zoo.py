@@ -150,21 +150,25 @@ def _choice(source: torch.Generator, n: int) -> int:
 
 
 def _uniform(z: Tensor) -> Tensor:
-    return (torch.special.ndtr(z) - 0.5) * 12**0.5
+    share: Tensor = torch.special.ndtr(z)
+    return (share - 0.5) * 12**0.5
 
 
 def _laplace(z: Tensor) -> Tensor:
-    tail = torch.special.ndtr(-z.abs()).clamp(min=1e-12)
+    tail: Tensor = torch.special.ndtr(-z.abs()).clamp(min=1e-12)
     return -z.sign() * (2 * tail).log() / 2**0.5
+
+
+_SHAPES: tuple[Callable[[Tensor], Tensor], ...] = (torch.clone, _uniform, _laplace)
 
 
 def _skewed(z: Tensor, source: torch.Generator) -> Tensor:
     """A uniform or a Laplace variable, of unit variance."""
-    return (_uniform, _laplace)[_choice(source, 2)](z)
+    return _SHAPES[1 + _choice(source, 2)](z)
 
 
 def _any(z: Tensor, source: torch.Generator) -> Tensor:
-    return (lambda v: v, _uniform, _laplace)[_choice(source, 3)](z)
+    return _SHAPES[_choice(source, 3)](z)
 
 
 def _curve(x: Tensor, source: torch.Generator) -> Tensor:
@@ -184,7 +188,7 @@ def _linear_edge(z: Tensor, source: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 def _curved_edge(z: Tensor, source: torch.Generator) -> tuple[Tensor, Tensor]:
-    c = (lambda v: v, _uniform)[_choice(source, 2)](z[:, 0])
+    c = _SHAPES[_choice(source, 2)](z[:, 0])
     return c, _curve(c, source) + _number(source, 0.4, 0.8) * z[:, 1]
 
 

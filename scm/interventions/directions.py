@@ -256,4 +256,5 @@ def _samples(
 def _orthonormal(rows: Tensor) -> Tensor:
     """Gram and Schmidt's, in order: `(k, width)`."""
     q, r = torch.linalg.qr(rows.double().T)
-    return (q * r.diagonal().sign()).T.to(rows)
+    found: Tensor = (q * r.diagonal().sign()).T.to(rows)
+    return found

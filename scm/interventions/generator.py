@@ -44,8 +44,7 @@ class ConditionalGenerator:
         Raises:
             InterventionError: If there is none, with the names of those that there are.
         """
-        known = dict(self.network.named_modules())
-        del known[""]
+        known: dict[str, nn.Module] = {n: m for n, m in self.network.named_modules() if n}
         if name not in known:
             raise InterventionError(
                 f"the generator has no layer {name!r}; {nearest(name, known)}. It has "
@@ -185,13 +184,12 @@ def _biggan(biggan: BigGAN) -> ConditionalGenerator:
 
 
 def _cvae(cvae: CVAE) -> ConditionalGenerator:
-    kinds = list(cvae.parents.items())
-    if len(kinds) != 1 or not isinstance(kinds[0][1], Categorical) or cvae.decoder is None:
+    name, kind = next(iter(cvae.parents.items()), ("", None))
+    if len(cvae.parents) != 1 or not isinstance(kind, Categorical) or cvae.decoder is None:
         raise InterventionError(
             f"{cvae.describe()} has the parents {dict(cvae.parents)}; expected a CVAE in a model "
             "where its one parent is the class, as 'Y -> X'"
         )
-    ((name, kind),) = kinds
     return ConditionalGenerator(
         cvae.decoder, lambda h, y: cvae.decode(h, {name: y}), cvae.latent, kind.size, cvae.type
     )

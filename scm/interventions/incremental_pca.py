@@ -42,6 +42,8 @@ class IncrementalPCA:
         if k < 1:
             raise InterventionError(f"k={k} components were asked for; expected 1 or more")
         self.k, self.n = k, 0
+        self.basis = self.spread = self.mean = self.cross = torch.empty(0)
+        self._scaled = self._products = self._centre = torch.empty(0)
 
     def update(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Take in batches of inputs `(n, width)` and features `(n, features)`.
@@ -57,7 +59,6 @@ class IncrementalPCA:
             self._take(inputs, features)
         self.cross = self._products / max(self.n - 1, 1)
         self.spread = self._scaled.norm(dim=1) / max(self.n - 1, 1) ** 0.5
-        self.basis = self._basis
 
     def _take(self, inputs: Tensor, features: Tensor) -> None:
         m, mean, centre = len(features), features.mean(0), inputs.mean(0)
@@ -74,8 +75,8 @@ class IncrementalPCA:
             self.mean = self.mean + shift * (m / (self.n + m))
             self._centre = self._centre + moved * (m / (self.n + m))
         self.n += m
-        self._basis, spread = _leading(rows, self.k)
-        self._scaled = self._basis * spread[:, None]
+        self.basis, spread = _leading(rows, self.k)
+        self._scaled = self.basis * spread[:, None]
 
 
 def _leading(rows: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -23,6 +23,7 @@ __all__ = ["LatentGenerator", "Reconstruction"]
 
 Network = Callable[[Tensor], Tensor]
 _TOLERANCE = 1e-4
+_BATCH = 512  # rows that the network gets at once
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,9 @@ class LatentGenerator(Mechanism):
 
     def forward(self, parents: Parents, noise: Tensor | None) -> Tensor:
         (latents,) = parents.values()
-        return self.image(latents)
+        if torch.is_grad_enabled():
+            return self.image(latents)
+        return torch.cat([self.image(rows) for rows in latents.split(_BATCH)])
 
     def image(self, latents: Tensor) -> Tensor:
         """`G(z)` of latents `(n, *latent)` in one call, with gradients where they are on."""
@@ -210,7 +213,7 @@ class LatentGenerator(Mechanism):
             return self.prior.forward({}, drawn)
 
     @torch.no_grad()
-    def generate(self, latents: Tensor, batch: int = 512) -> Tensor:
+    def generate(self, latents: Tensor, batch: int = _BATCH) -> Tensor:
         """Data `(n, *event)` of latents `(n, *latent)`, in batches and without gradients.
 
         Raises:
@@ -221,7 +224,7 @@ class LatentGenerator(Mechanism):
         return self._sound(torch.cat(parts), len(latents))
 
     @torch.no_grad()
-    def encode(self, data: Tensor, batch: int = 512) -> Tensor:
+    def encode(self, data: Tensor, batch: int = _BATCH) -> Tensor:
         """Latents `(n, *latent)` of data `(n, *event)`, by the encoder.
 
         Raises:

@@ -18,9 +18,7 @@ Source: CAGE, section 4.2, table 1, appendices B and C.
 
 from __future__ import annotations
 
-import math
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from scm.discovery.attributes import Attribute
+from scm.discovery.baselines import direct_lingam, notears
 from scm.discovery.cage import baseline_columns, cage_paper
 from scm.discovery.pairwise import pairwise
 from scm.discovery.readings import units
@@ -161,21 +160,15 @@ def _audit(
 
 
 def _verdict(method: str, columns: tuple[Tensor, Tensor], seed: int) -> float:
-    """1 for m1 -> m2, -1 for m1 <- m2, 0 for neither; NaN where the method is not there."""
+    """1 for m1 -> m2, -1 for m1 <- m2, 0 for neither."""
     x, y = columns
     if bool((x == x[0]).all() or (y == y[0]).all()):
         return 0.0
     if method == "ANM":
         return float(pairwise(x, y, "anm", seed=seed).score.sign())
-    if method == "LiNGAM":
-        return float(pairwise(x, y, "lingam").score.sign())
-    try:
-        notears = import_module("scm.discovery.baselines").notears
-    except (ImportError, AttributeError):
-        return math.nan
-    found = notears(torch.stack([x, y], 1))
-    weights = torch.as_tensor(getattr(found, "weights", found))
-    return float((weights[0, 1].abs() > 0).double() - (weights[1, 0].abs() > 0).double())
+    learn = direct_lingam if method == "LiNGAM" else notears
+    edges = learn(torch.stack([x, y], 1), seed=seed).edges
+    return float(edges[0, 1]) - float(edges[1, 0])
 
 
 def _loaded(

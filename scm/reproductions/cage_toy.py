@@ -7,7 +7,7 @@ standard deviation 0.3, both mixtures as likely; layers of 4 x 32 units ("4 bloc
 with a peak of 1e-3 on batches of 500; heads with C = 1, calibrated; 5,000 units of the prior.
 
 Beside the paper's direction stands what the steepness of the two heads alone predicts, and what
-delta-tau becomes where labels of the cause are noisier or its head is penalised harder.
+delta-tau becomes where the effect's labels are noisier or a head is penalised harder.
 
 Source: CAGE, section 4.1, figure 3 and appendix B.
 """
@@ -34,7 +34,7 @@ __all__ = ["mixtures", "run"]
 
 _N, _SCALE, _CUT = 5_000, 0.3, 2.5
 _ALPHAS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
-_VARIANTS = {  # inverse penalty of the heads of cause and effect, share of the cause's labels lost
+_VARIANTS = {  # inverse penalty of the heads of cause and effect, share of wrong labels of effect
     "as the paper": (1.0, 1.0, 0.0),
     "cause's head penalised": (0.003, 1.0, 0.0),
     "effect's head penalised": (1.0, 0.003, 0.0),

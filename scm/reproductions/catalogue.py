@@ -44,6 +44,13 @@ class Reproduction:
         return self.module or f"scm.reproductions.{self.name.replace('-', '_')}"
 
 
+DATA_OPTION = {
+    "data": "mnist, or digits (scikit-learn's, smaller); MNIST by default where there is SCM_DATA "
+    "and the run is not quick",
+}
+CGN_OPTIONS = DATA_OPTION | {
+    "models": "folder of CGNs that `scm reproduce cgn-mnist` left, in place of training them again",
+}
 CATALOGUE = [
     Reproduction(
         "vcfl-grating",
@@ -61,6 +68,66 @@ CATALOGUE = [
             "SCM_DATA and the run is not quick",
             "answers": "folder of people's answers, in place of the networks that stand for them",
         },
+    ),
+    Reproduction(
+        "cgn-mnist",
+        "Sauer and Geiger 2021, table 2",
+        "classifiers that learn a digit's shape from counterfactuals, beside all their baselines",
+        options=CGN_OPTIONS
+        | {
+            "kinds": "some of coloured,double,wildlife; all by default",
+            "rows": "some of ceiling,counterfactuals,mixed,original,published,irm,lntl,gan,"
+            "adversarial; all by default",
+        },
+    ),
+    Reproduction(
+        "cgn-cf-ablation",
+        "Sauer and Geiger 2021, appendix A.3",
+        "how many counterfactual images, and how many of one shape",
+        seeds=1,
+        options=CGN_OPTIONS | {"kinds": "some of coloured,double,wildlife; all by default"},
+    ),
+    Reproduction(
+        "cgn-loss-ablation",
+        "Sauer and Geiger 2021, table 1; the reproduction's table 2",
+        "what becomes of a CGN's masks without each of its losses",
+        options=DATA_OPTION | {"kinds": "coloured, double, with commas; double by default"},
+    ),
+    Reproduction(
+        "cgn-edge-loss",
+        "[Re] Counterfactual Generative Networks, appendix C",
+        "correct masks with and without the edge loss, and the rate of collapse",
+        seeds=10,
+        options=DATA_OPTION
+        | {
+            "group": "edge (default) or collapse",
+            "kinds": "with commas; coloured, or coloured,double for collapse",
+            "steps": "steps of each CGN; 600, or as shipped",
+        },
+    ),
+    Reproduction(
+        "cgn-beta-vae",
+        "Sauer and Geiger 2021, appendix A.1",
+        "why a disentangled VAE does not do: what its latents move, what swapping them teaches",
+        options=CGN_OPTIONS,
+    ),
+    Reproduction(
+        "cgn-interpolate",
+        "Sauer and Geiger 2021, appendix D.2",
+        "paths of one mechanism in u and in y, all else held",
+        options=CGN_OPTIONS | {"kinds": "with commas; all three by default"},
+    ),
+    Reproduction(
+        "cgn-explain",
+        "the reproduction of Sauer and Geiger 2021, section 4.2.2",
+        "GradCAM and features of classifiers trained on original images and on counterfactuals",
+        options=CGN_OPTIONS,
+    ),
+    Reproduction(
+        "cgn-irm-assumptions",
+        "Sauer and Geiger 2021, appendices C.4 and H",
+        "the causal factor found from environments; IRM, VREx and ERM on the same ones",
+        options=CGN_OPTIONS,
     ),
 ]
 

@@ -42,7 +42,7 @@ def run(study: Study) -> None:
                 kind,
                 seed,
                 partial(counterfactuals, study, kept.cgn, kind, seed, n, ratio=ratio),
-                cgn=kept.digest,
+                **kept.key,
                 n=n,
                 ratio=ratio,
             )

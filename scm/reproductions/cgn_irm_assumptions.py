@@ -115,6 +115,8 @@ def _invariant(
     """The accuracies of one objective on one set of environments."""
     correlations = _ENVIRONMENTS[name][0]
 
+    sources = environments(correlations, study, "double").make
+    assert sources is not None
     minimised: Objective = {"ERM": ERM(), "IRM": IRM(Ramp(IRM_WEIGHT)), "VREx": VREx(Ramp(vrex))}[
         objective
     ]
@@ -124,7 +126,7 @@ def _invariant(
         label if score == "test" else f"{label}-{vrex:g}",
         "double",
         seed,
-        environments(correlations, study, "double").make,
+        sources,
         objective=lambda: minimised,
         score=score,
         correlations=correlations,

@@ -46,7 +46,6 @@ from scm.reproductions.study import Study
 __all__ = [
     "KINDS",
     "NAMES",
-    "OPTIONS",
     "cgn_of",
     "classifier",
     "counterfactuals",
@@ -60,13 +59,6 @@ __all__ = [
 
 KINDS = ("coloured", "double", "wildlife")
 NAMES = {"coloured": "coloured", "double": "double-coloured", "wildlife": "Wildlife"}
-OPTIONS = {
-    "data": "mnist, or digits (scikit-learn's, smaller); MNIST by default where there is SCM_DATA "
-    "and the run is not quick",
-    "models": "folder of CGNs that `scm reproduce cgn-mnist` left, in place of training them again",
-}
-"""Options of every reproduction that trains CGNs."""
-
 _INPUTS: dict[str, Callable[[], nn.Module]] = {
     "plain": nn.Identity,
     "IN": Standardise,

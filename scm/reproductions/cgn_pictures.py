@@ -69,7 +69,7 @@ def draw_accuracies(
         ScmError: If matplotlib is missing.
     """
     names = list(next(iter(panels.values())))
-    figure = _figure(3.0 * len(panels) + 3.2, 0.27 * len(names) + 1.1)
+    figure = new_figure(3.0 * len(panels) + 3.2, 0.27 * len(names) + 1.1)
     (each,) = figure.subplots(1, len(panels), squeeze=False, sharey=True)
     for axes, (title, rows) in zip(each, panels.items(), strict=True):
         axes.axvline(chance, color="0.6", linewidth=0.8, linestyle=":")

@@ -23,7 +23,7 @@ from scm.learning import (
     Stream,
     train_gan,
 )
-from scm.learning.cgn import CGN
+from scm.learning.cgn import CGN, settings_of
 from scm.reproductions.cgn_parts import NAMES, cgn_of, counterfactuals, images_of, real_images
 from scm.reproductions.study import Study
 
@@ -44,6 +44,9 @@ __all__ = [
 PUBLISHED = {"coloured": "colored", "double": "double_colored", "wildlife": "wildlife"}
 """The authors' networks, `pretrained/cgn_mnist/{name}.pth` in the folder of SCM_DATA."""
 
+_CONVOLUTIONAL: dict[str, Any] = {"noise": "prior", "temperature": None, "ratio": 10}
+"""Counterfactuals of the paper's networks: no encoder, masks as they are, passes that are dear."""
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -52,29 +55,32 @@ class Kept:
     Attributes:
         cgn: The CGN.
         found: What `cgn_of` found.
-        digest: Of its file, for the keys of cells that depend on it.
+        key: What cells that use its images depend on: a digest of its file, and the settings of
+            counterfactuals.
     """
 
     cgn: CGN | None
     found: dict[str, Any]
-    digest: str
+    key: dict[str, Any]
 
 
 def kept_cgn(study: Study, kind: str, seed: int) -> Kept:
     """A CGN that the study trained, kept at `study.out/models/KIND-SEED.scm` for others too."""
     cgn, found = cgn_of(study, kind, seed)
     if cgn is None:
-        return Kept(None, found, "")
+        return Kept(None, found, {})
+    own = settings_of(kind)
+    key = {"temperature": own.temperature, "jitter": own.jitter}
     given = study.options.get("models")
     if given is not None:
-        return Kept(cgn, found, _digest(Path(given, f"{kind}-{seed}.scm")))
+        return Kept(cgn, found, {**key, "cgn": _digest(Path(given, f"{kind}-{seed}.scm"))})
     file = study.path(f"seed-{seed}/{kind}-cgn", "cgn.scm")
     kept = study.out / "models" / f"{kind}-{seed}.scm"
     kept.parent.mkdir(exist_ok=True)
     beside = kept.with_name(f"{kept.name}.{os.getpid()}.tmp")
     shutil.copyfile(file, beside)
     beside.replace(kept)
-    return Kept(cgn, found, _digest(file))
+    return Kept(cgn, found, {**key, "cgn": _digest(file)})
 
 
 def chosen(study: Study, option: str, known: Sequence[str]) -> list[str]:
@@ -129,7 +135,7 @@ def made(
         stream = counterfactuals(study, cgn, kind, seed, **options)
         return Mixed([real_images(study, kind), stream]) if mixed else stream
 
-    return Images(make, {"cgn": kept.digest, "mixed": mixed, **options})
+    return Images(make, {**kept.key, "mixed": mixed, **options})
 
 
 def published(study: Study, kind: str, seed: int, _: Any) -> Images | None:
@@ -140,14 +146,13 @@ def published(study: Study, kind: str, seed: int, _: Any) -> Images | None:
         where = file if data else "SCM_DATA, which is unset"
         study.console.print(f"  {NAMES[kind]}, published networks: left out, no {where}")
         return None
-    options: dict[str, Any] = {"noise": "prior", "temperature": None}
 
     def make() -> Source:
         cgn = CGN.from_published(file)
         cgn.to(study.device)
-        return counterfactuals(study, cgn, kind, seed, **options)
+        return counterfactuals(study, cgn, kind, seed, **_CONVOLUTIONAL)
 
-    return Images(make, {"cgn": _digest(file), **options})
+    return Images(make, {"cgn": _digest(file), **_CONVOLUTIONAL})
 
 
 def adversarial(study: Study, kind: str, seed: int, _: Any) -> Images | None:
@@ -159,10 +164,9 @@ def adversarial(study: Study, kind: str, seed: int, _: Any) -> Images | None:
     note = f"{steps} of the paper's 46,875 steps, {found['minutes']:.1f} min by the clock"
     if cgn is None:
         return Images(None, note=f"{note}, and stopped: {found['collapsed']}")
-    options: dict[str, Any] = {"noise": "prior", "temperature": None}
     file = study.path(f"seed-{seed}/{kind}-cgn-adversarial-{steps}", "cgn.scm")
-    make = partial(counterfactuals, study, cgn, kind, seed, **options)
-    return Images(make, {"cgn": _digest(file), **options}, note)
+    make = partial(counterfactuals, study, cgn, kind, seed, **_CONVOLUTIONAL)
+    return Images(make, {"cgn": _digest(file), **_CONVOLUTIONAL}, note)
 
 
 def gan(study: Study, kind: str, seed: int, _: Any) -> Images:

@@ -72,6 +72,7 @@ class _Candidate:
 
     @property
     def name(self) -> str:
+        """In words."""
         chosen, scale = self.strategy.chosen, self.strategy.scale
         at = "latents" if self.latents == 2 else "directions of the output"
         what = f"{len(chosen)} {at} set within {scale:g} sd" if chosen else "no intervention"
@@ -79,6 +80,7 @@ class _Candidate:
 
     @property
     def label(self) -> str:
+        """For the names of cells."""
         return f"{self.latents}-{self.start}-{len(self.strategy.chosen)}-{self.strategy.scale:g}"
 
 
@@ -111,7 +113,7 @@ def run(study: Study) -> None:
     for domain in _DOMAINS:
         for features in _KINDS:
             bound = np.array([[s[domain][features] for s in found] for found in scores])
-            _conclude(study, domain, features, bound, causal, names)
+            _conclude(study, f"{domain} queries, {features}", bound, causal, every)
     best = causal.mean(1).argmax()
     study.row(
         "the best strategy in hindsight",
@@ -188,26 +190,28 @@ def _gaussian(a: Tensor, b: Tensor, sd: float = 0.2) -> Tensor:
 
 
 def _conclude(
-    study: Study, domain: str, features: str, bound: Any, causal: Any, names: Sequence[str]
+    study: Study, what: str, bound: Any, causal: Any, every: Sequence[_Candidate]
 ) -> None:
-    """The rank correlation with its interval, and the strategy that would be chosen."""
+    """The rank correlation with its interval, and the strategies that would be chosen."""
     value, low, high = spearman(bound.mean(1), causal.mean(1))
-    what = f"{domain} queries, {features}"
     study.row(
         what,
         "rank correlation of log P(x|z) and causal accuracy",
         [spearman(bound[:, s], causal[:, s])[0] for s in range(bound.shape[1])],
-        note=f"of the means over seeds {value:.2f}, 95 % bootstrap interval over {len(names)} "
+        note=f"of the means over seeds {value:.2f}, 95 % bootstrap interval over {len(every)} "
         f"strategies [{low:.2f}, {high:.2f}]",
     )
-    chosen = bound.argmax(0)
-    study.row(
-        f"the strategy of the largest log P(x|z), {what}",
-        "causal test accuracy, %",
-        [float(causal[at, s]) for s, at in enumerate(chosen)],
-        goal=None if study.quick else ">= 75",
-        note="; ".join(dict.fromkeys(names[at] for at in chosen)),
-    )
+    choices = {"all": every, "those of the encoder": [c for c in every if c.start == "encoder"]}
+    for among, some in choices.items():
+        rows = [every.index(candidate) for candidate in some]
+        chosen = [rows[at] for at in bound[rows].argmax(0)]
+        study.row(
+            f"chosen among {among} by log P(x|z), {what}",
+            "causal test accuracy, %",
+            [float(causal[at, s]) for s, at in enumerate(chosen)],
+            goal=">= 75" if what.startswith("randomised") and not study.quick else None,
+            note="; ".join(dict.fromkeys(every[at].name for at in chosen)),
+        )
 
 
 def spearman(

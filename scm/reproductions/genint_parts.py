@@ -28,7 +28,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,7 +37,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from scm.datasets import coloured_mnist, confounded, digits, unbiased
-from scm.datasets.digits import Digits
 from scm.errors import ScmError
 from scm.learning import LabelledImages, Objective, Recipe, Source, accuracy, train
 from scm.mechanisms import CVAE, Image, Root
@@ -88,20 +87,27 @@ def data(
         environment: 0 or 1 for one of the two colourings of each class; both by default.
         seed: Seed of the colours.
     """
-    model: Any = coloured_mnist("genint", digits=_digits(study), part=part)
+    make = _paint.__wrapped__ if _kind(study) == "mnist" else _paint  # MNIST is too large to keep
+    images, labels = make(_kind(study), part, domain, environment, seed)
+    n = 500 if study.quick else None
+    return images[:n].to(study.device), labels[:n].to(study.device)
+
+
+@lru_cache(maxsize=16)
+def _paint(kind: Any, part: Any, domain: Domain, environment: int | None, seed: int) -> Images:
+    model: Any = coloured_mnist("genint", digits=digits(kind), part=part)
     if environment is not None:
         model = model.do(environment=environment)
     units = (unbiased if domain == "randomised" else confounded)(model, seed=seed)
-    n = 500 if study.quick else None
-    return ((units["X"][:n] + 1) / 2).to(study.device), units["label"][:n].to(study.device)
+    return (units["X"] + 1) / 2, units["label"]
 
 
-def _digits(study: Study) -> Digits:
+def _kind(study: Study) -> str:
     default = "mnist" if os.environ.get("SCM_DATA") and not study.quick else "digits"
     chosen = study.options.get("data", default)
     if chosen not in ("mnist", "digits"):
         raise ScmError(f"--option data={chosen} was given; expected mnist or digits")
-    return digits("mnist" if chosen == "mnist" else "digits")
+    return chosen
 
 
 class Encoder(nn.Module):

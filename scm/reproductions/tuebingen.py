@@ -14,15 +14,18 @@ import math
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from scm.discovery.pairwise import pairwise
 from scm.errors import ScmError
 from scm.progress import progress_bar
 from scm.reproductions.study import Study
+
+Array: TypeAlias = npt.NDArray[np.float64]
 
 __all__ = ["read_pairs", "run", "weights"]
 
@@ -44,13 +47,13 @@ _WEIGHTS = (
 )  # fmt: skip
 
 
-def weights() -> np.ndarray:
+def weights() -> Array:
     """Weights of cdt's 99 pairs: those of 1 to 104 without the five of more variables."""
     every = list(chain.from_iterable([weight] * count for count, weight in _WEIGHTS))
     return np.array([weight for weight in every if weight > 0])
 
 
-def read_pairs() -> list[tuple[np.ndarray, np.ndarray]]:
+def read_pairs() -> list[tuple[Array, Array]]:
     """The pairs that cdt ships, the cause first, read from its files without importing it.
 
     Raises:
@@ -110,7 +113,7 @@ def _score(options: dict[str, Any], pairs: list[int], seed: int, progress: bool)
     return found
 
 
-def _limits(right: np.ndarray, heavy: np.ndarray) -> str:
+def _limits(right: Array, heavy: Array) -> str:
     """Wilson's interval of a weighted share, whose n is that of Kish, in %."""
     share, n = float((heavy * right).sum() / heavy.sum()), heavy.sum() ** 2 / (heavy**2).sum()
     z = 1.96

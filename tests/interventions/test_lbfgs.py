@@ -61,3 +61,19 @@ def test_no_row_gets_worse_and_rows_do_not_talk():
     assert (function(found, None)[0] <= function(start, None)[0]).all()
     alone = minimise(function, start[3:5], start[3:5], evaluations=12)
     torch.testing.assert_close(alone, found[3:5], atol=1e-5, rtol=0)
+
+
+def test_each_row_has_a_budget_of_its_own():
+    asked = []
+
+    def function(x, rows):
+        asked.append(rows.tolist())
+        return torch.cos(9 * x).sum(-1), -9 * torch.sin(9 * x)
+
+    start = torch.rand(3, 4, generator=torch.Generator().manual_seed(1))
+    together = minimise(function, start, start, evaluations=torch.tensor([3, 9, 5]), tolerance=0.0)
+    assert [sum(k in rows for rows in asked) for k in range(3)] == [3, 9, 5]
+    for k, budget in enumerate((3, 9, 5)):
+        row = slice(k, k + 1)
+        alone = minimise(function, start[row], start[row], evaluations=budget, tolerance=0.0)
+        torch.testing.assert_close(alone, together[row], atol=1e-6, rtol=0)

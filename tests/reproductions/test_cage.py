@@ -36,6 +36,7 @@ def test_the_toy_in_quick(tmp_path):
     assert next(iter(run.pictures)).stat().st_size > 10_000
 
 
+@pytest.mark.slow  # ANM, LiNGAM and NOTEARS, three times each for two pairs
 def test_table_1_on_a_tiny_generator(tmp_path):
     pytest.importorskip("lingam")
     pytest.importorskip("matplotlib")

@@ -75,7 +75,7 @@ class Settings:
     texture_latent: int = 3
     shape_width: int = 96
     encoder_width: int = 24
-    steps: int = 1500
+    steps: int = 2200
     batch: int = 64
     lr: float = 2e-3
     frozen: int = 120
@@ -104,7 +104,7 @@ class Settings:
 
 
 SETTINGS: dict[str, Settings] = {
-    "coloured": Settings(sigma=0.1, mass=(0.02, 0.4), peak=True, temperature=1.0),
+    "coloured": Settings(mass=(0.02, 0.4), peak=True, temperature=1.0),
     "double": Settings(),
     "wildlife": Settings(
         textures="patches",
@@ -113,7 +113,7 @@ SETTINGS: dict[str, Settings] = {
         ),
         centre=1.5,
         frozen=30,
-        steps=1000,
+        steps=1500,
     ),
 }
 _PAPER = Settings(

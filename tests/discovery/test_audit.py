@@ -1,0 +1,118 @@
+import json
+
+import pytest
+import torch
+
+from scm.discovery.attributes import Attribute
+from scm.discovery.audit import audit
+from scm.discovery.direction import direction
+from scm.discovery.zoo import FAMILIES, GAUGES, specimen
+from scm.errors import ScmError
+from scm.mechanisms import Real
+from scm.mechanisms.latent import LatentGenerator
+
+SMALL = {"fit": 1_500, "block": 400, "moved": 50, "progress": False}
+
+
+def cubic(z):
+    a = z[:, 0]
+    return torch.stack([a, a**3 / 2 + a + z[:, 1], z[:, 2]], 1)
+
+
+def attribute(name, k):
+    return Attribute.from_measure(name, lambda x: x[:, k], threshold=0.0)
+
+
+GENERATOR = LatentGenerator(cubic, 4, Real((3,)))
+ATTRIBUTES = [attribute(name, k) for k, name in enumerate("abc")]
+
+
+@pytest.fixture(scope="module")
+def audited():
+    return audit(GENERATOR, ATTRIBUTES, diagnosis=False, **SMALL)
+
+
+def test_the_arrow_is_earned_and_the_rest_is_not(audited):
+    assert audited.arrows == [("a", "b")]
+    assert audited.matrix == [["", "->", "none"], ["<-", "", "none"], ["none", "none", ""]]
+    assert list(audited.graph.edges(data="directed")) == [("a", "b", True)]
+    assert audited["b", "a"] is audited["a", "b"]
+
+
+def test_the_turned_latent_is_told_of(audited):
+    assert len(audited["a", "b"].gauges) == 1
+    assert all("refits" in warning for warning in audited.warnings)
+
+
+def test_p_values_are_adjusted_for_the_pairs(audited):
+    raw = [found.association for found in audited.pairs.values()]
+    final = [found.adjusted for found in audited.pairs.values()]
+    assert final[0] == pytest.approx(3 * raw[0])  # Holm, of the smallest
+    assert all(f >= r for f, r in zip(final, raw, strict=True))
+
+
+def test_json_and_data_frame_hold_every_pair(audited, tmp_path):
+    content = json.loads(audited.to_json(tmp_path / "audit.json"))
+    assert content == json.loads((tmp_path / "audit.json").read_text())
+    assert [pair["verdict"] for pair in content["pairs"]] == ["c->e", "none", "none"]
+    pandas = pytest.importorskip("pandas")
+    frame = audited.to_pandas()
+    assert isinstance(frame, pandas.DataFrame)
+    assert list(frame["verdict"]) == ["c->e", "none", "none"]
+
+
+def test_two_classes_get_no_arrow_but_an_association():
+    pair = [a.binary() for a in ATTRIBUTES[:2]]
+    smooth = [Attribute(a.name, lambda x, k=k: x[:, k].sigmoid(), "data", "binary", (0, 1))
+              for k, a in enumerate(pair)]  # fmt: skip
+    found = direction(GENERATOR, *smooth, diagnosis=False, gauges=0, **SMALL)
+    assert found.association < 0.01
+    assert found.asymmetry is None
+    assert found.arrow is None
+    assert any("cannot be read as numbers" in warning for warning in found.warnings)
+
+
+def test_delta_tau_stands_beside_its_prediction():
+    one = specimen("linear edge", seed=1)
+    found = direction(one.generator, *one.attributes, refits=one.refits, gauges=0, **SMALL)
+    told = found.diagnosis
+    assert told.alphas == (0.5, 1.0, 2.0)
+    assert told.measured[1] == pytest.approx(told.predicted[1], abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "options", "message"),
+    [
+        (ATTRIBUTES[:1], {}, "at least two"),
+        ([ATTRIBUTES[0], ATTRIBUTES[0]], {}, "more than once"),
+        ([ATTRIBUTES[0], attribute("copy", 0)], {}, "copy"),
+        ([ATTRIBUTES[0], Attribute.from_measure("flat", lambda x: 0 * x[:, 0])], {}, "constant"),
+        (ATTRIBUTES, {"adjustment": "bonferoni"}, "no adjustment"),
+        (ATTRIBUTES, {"block": 3}, "at least 50"),
+    ],
+)
+def test_bad_input(attributes, options, message):
+    with pytest.raises(ScmError, match=message):
+        audit(GENERATOR, attributes, **{**SMALL, **options})
+
+
+def test_a_pair_that_is_not_there(audited):
+    with pytest.raises(ScmError, match="no pair"):
+        audited["a", "z"]
+
+
+def test_every_gauge_has_the_same_law():
+    z = torch.randn(20_000, 5, generator=torch.Generator().manual_seed(0))
+    for family in FAMILIES:
+        made = [specimen(family, 7, gauge) for gauge in GAUGES]
+        assert len({each.truth for each in made}) == 1
+        data = [each.generator.generate(z) for each in made]
+        # Means of |x| within 6 standard errors, as var |x| <= E x^2: under 1 in 10^6.
+        reach = 6 * (2 / 20_000) ** 0.5 * data[0].square().mean(0).sqrt()
+        for other in data[1:]:
+            assert ((other.abs().mean(0) - data[0].abs().mean(0)).abs() < reach).all()
+
+
+def test_the_zoo_knows_its_names():
+    with pytest.raises(ScmError, match="did you mean 'linear edge'"):
+        specimen("linear edges", 0)
