@@ -6,7 +6,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scm import datasets, estimators, interventions, learning, mechanisms, testing
+    from scm import (
+        datasets,
+        discovery,
+        estimators,
+        interventions,
+        learning,
+        mechanisms,
+        testing,
+    )
     from scm.errors import (
         GraphError,
         InterventionError,
@@ -64,6 +72,7 @@ __all__ = [
     "Structural",
     "Tabular",
     "datasets",
+    "discovery",
     "estimators",
     "from_pgmpy",
     "interventions",
@@ -106,7 +115,15 @@ _HOMES = {
     "scm.worlds.acts": ("NATURAL",),
     "scm.worlds.samples": ("Samples",),
 }
-_PACKAGES = ("datasets", "estimators", "interventions", "learning", "mechanisms", "testing")
+_PACKAGES = (
+    "datasets",
+    "discovery",
+    "estimators",
+    "interventions",
+    "learning",
+    "mechanisms",
+    "testing",
+)
 
 
 def __getattr__(name: str) -> Any:

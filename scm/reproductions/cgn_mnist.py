@@ -51,8 +51,9 @@ GROUPS = (
 )
 """Groups of rows, the most telling first."""
 
-IRM_WEIGHT = 1e4
-"""Weight at which IRM's penalty ends; the paper gives none."""
+IRM_WEIGHT = 10.0
+"""Weight at which IRM's penalty ends; the paper gives none. Chosen on the unbiased validation
+digits, double-coloured, 2 environments, one seed: 29.0% with 10, 11.3% with 300."""
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def test_early_stopping_ends_early_and_agrees_where_it_does_not():
     assert early.permutations[0] == 1_000
     assert early.permutations[1] < 1_000
     assert early.p[0] == every.p[0] == 1 / 1_001
-    assert early.p[1] == 20 / early.permutations[1]
+    assert early.p[1] == 20 / int(early.permutations[1])
 
 
 def test_pairs_of_a_batch_do_not_touch_each_other():

@@ -81,6 +81,7 @@ def test_the_curves_of_figure_6(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_bound_and_accuracy(tmp_path: Path) -> None:
     here = study("genint-bound", tmp_path)
     genint_bound.run(here)
