@@ -136,7 +136,7 @@ class Recipe:
         decay = self.weight_decay
         optimiser: torch.optim.Optimizer
         if self.optimiser == "adam":
-            optimiser = torch.optim.Adam(trainable, self.lr, weight_decay=decay)
+            optimiser = torch.optim.Adam(trainable, self.lr, weight_decay=decay, fused=True)
         elif self.optimiser == "adadelta":
             optimiser = torch.optim.Adadelta(trainable, self.lr, weight_decay=decay)
         else:

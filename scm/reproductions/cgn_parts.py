@@ -224,12 +224,12 @@ def counterfactuals(
 
 def steps_of(study: Study) -> int:
     """Steps of every classifier."""
-    return 20 if study.quick else 1000
+    return 20 if study.quick else 1200
 
 
 def recipe_of(study: Study, **changes: Any) -> Recipe:
-    """The recipe of every classifier: Adam, one cycle up to 2e-3, batches of 128."""
-    return Recipe(**{"steps": steps_of(study), **changes})
+    """The recipe of every classifier: Adam, one cycle up to 2e-3, batches of 64."""
+    return Recipe(**{"steps": steps_of(study), "batch": 64, **changes})
 
 
 def classifier(
@@ -282,6 +282,8 @@ def _classify(
 ) -> dict[str, Any]:
     start = time.process_time()
     network = nn.Sequential(_INPUTS[inputs](), ConvNet(seed=seed)).to(study.device)
+    # Half as fast again on a CPU.
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     trained = train(
         network,
         sources(),
