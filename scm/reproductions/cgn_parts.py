@@ -182,8 +182,7 @@ def _train(
         found["collapsed"] = str(error)
     else:
         cgn.save(study.path(label, "cgn.scm"))
-        masks, own = _masks(cgn, images, labels)
-        health = mask_health(masks, own)
+        health = mask_health(*_masks(cgn, images, labels))
         found |= {name: getattr(health, name).tolist() for name in ("mean", "border", "entropy")}
     minutes = (time.perf_counter() - clock) / 60
     return {**found, "seconds": time.process_time() - start, "minutes": minutes}
