@@ -201,7 +201,9 @@ def audit(
     names = [a.name for a in attributes]
     turns = gauges if standard_normal(generator) else 0
     tests = {"fit": fit, "block": block, "moved": moved, "permutations": permutations}
-    notes = () if turns == gauges else ("no gauge check: the latent is not standard normal",)
+    notes: tuple[str, ...] = (
+        () if turns == gauges else ("no gauge check: the latent is not standard normal",)
+    )
     if not refits:
         notes += ("limits of responses leave out how the heads were trained: no refits",)
     pairs = list(combinations(names, 2))

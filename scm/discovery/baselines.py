@@ -171,7 +171,8 @@ def _inner(w: Tensor, gram: Tensor, off: Tensor, l1: float, alpha: Tensor, rho: 
 
 
 def _cycles(w: Tensor) -> Tensor:
-    return torch.linalg.matrix_exp(w * w).diagonal(dim1=1, dim2=2).sum(1) - w.shape[-1]
+    excess: Tensor = torch.linalg.matrix_exp(w * w).diagonal(dim1=1, dim2=2).sum(1) - w.shape[-1]
+    return excess
 
 
 def _loss(w: Tensor, gram: Tensor, eye: Tensor) -> Tensor:

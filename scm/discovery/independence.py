@@ -125,7 +125,8 @@ def kernel_features(x: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(factor.mT @ factor)
     kept = values > _SMALL * values.sum(-1, keepdim=True)
     most = int(kept.sum(-1).max())
-    return (factor @ (vectors * kept[:, None]))[..., -most:]
+    features: Tensor = (factor @ (vectors * kept[:, None]))[..., -most:]
+    return features
 
 
 def gaussian_factor(x: Tensor, width: Tensor, rank: int, left: float) -> tuple[Tensor, Tensor]:

@@ -71,7 +71,8 @@ def spline(x: Tensor, y: Tensor, knots: int = _KNOTS) -> Predictor:
     weights = torch.linalg.solve_triangular(lower.mT, vectors @ (chosen * b), upper=True)
 
     def predict(new: Tensor) -> Tensor:
-        return (_design((new - centre) / spread, at, curvature) @ weights)[..., 0] + offset
+        curve: Tensor = (_design((new - centre) / spread, at, curvature) @ weights)[..., 0]
+        return curve + offset
 
     return predict
 

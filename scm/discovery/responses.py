@@ -134,4 +134,5 @@ def _step(generator: LatentGenerator, attribute: Attribute, z: Tensor, aim: floa
     flat = slope.flatten(1)
     step = aim * flat / flat.square().sum(1, keepdim=True).clamp(min=1e-12)
     length = step.norm(dim=1, keepdim=True)
-    return (step * (_LONGEST / length.clamp(min=_LONGEST))).reshape(z.shape)
+    bounded: Tensor = (step * (_LONGEST / length.clamp(min=_LONGEST))).reshape(z.shape)
+    return bounded

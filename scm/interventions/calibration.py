@@ -53,7 +53,8 @@ def calibrated(
             its range is then [-limit, limit].
 
     Example:
-        >>> class Painter(nn.Module):
+        >>> import torch
+        >>> class Painter(torch.nn.Module):
         ...     def forward(self, h, y):
         ...         return (h[:, :1] / 10).clamp(-1, 1)[..., None, None].expand(-1, 3, 4, 4)
         >>> known = {"width": 2, "classes": 10}
@@ -125,7 +126,7 @@ def share_beyond(width: int, step: float) -> float:
 
     Example:
         >>> round(share_beyond(128, 0.0), 2), f"{share_beyond(128, 12.0):.0e}"
-        (0.52, '3e-12')
+        (0.53, '3e-12')
     """
     from scipy.stats import chi2
 

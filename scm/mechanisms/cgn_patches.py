@@ -74,8 +74,8 @@ class PixelOdds(nn.Module):
 
     A label has its own palette; `p_F(k | y)` and `p_B(k | y)` are the shares of object and
     background pixels that are nearest to its colour k, where pixels are rounded to 32 levels a
-    channel, so that the nearest colour is looked up and not searched. As a layer it turns an image and its
-    one-hot label, side by side `(n, 3 size^2 + labels)`, into two planes `(n, 2, size, size)`:
+    channel, so that the nearest colour is looked up and not searched. As a layer it turns an
+    image and its one-hot label, side by side `(n, 3 size^2 + labels)`, into two planes:
     `p_F / (p_F + p_B)` at each pixel, which is about one where the object is, whatever the
     colours, and a plane in whose first pixels the label stands.
 

@@ -51,6 +51,20 @@ DATA_OPTION = {
 CGN_OPTIONS = DATA_OPTION | {
     "models": "folder of CGNs that `scm reproduce cgn-mnist` left, in place of training them again",
 }
+IMAGENET_OPTIONS = {
+    "root": "folder with imagenet/ (or imagenet-mini/), imagenet-stylized/, bg_challenge/ and "
+    "style-transfer-preprocessed-512/; tiny ones are drawn by default",
+    "partial": "yes accepts folders below root that lack classes or images",
+    "train": "imagenet, or imagenet-mini, below root",
+    "size": "pixels along a side of what classifiers see of the images below root, 224",
+    "network": "a classifier of torchvision, resnet50 by default, for the images below root",
+    "weights": "file of its state dict, from which trainings start",
+    "biggan": "folder of a trained BigGAN-deep, or its published name, for root; none leaves the "
+    "CGN out",
+    "u2net": "file of trained U2-Net weights, for root",
+    "vgg": "file of torchvision's VGG16-BN; random weights stand in by default",
+    "inception": "file of torchvision's Inception-v3; the IN classifier stands in by default",
+}
 CATALOGUE = [
     Reproduction(
         "vcfl-grating",
@@ -128,6 +142,88 @@ CATALOGUE = [
         "Sauer and Geiger 2021, appendices C.4 and H",
         "the causal factor found from environments; IRM, VREx and ERM on the same ones",
         options=CGN_OPTIONS,
+    ),
+    Reproduction(
+        "cgn-imagenet",
+        "Sauer and Geiger 2021, sections 4.2 and 4.3, tables 1, 3 and 4",
+        "loss ablation, shape bias and background gap, on tiny folders or the real ones",
+        options=IMAGENET_OPTIONS,
+    ),
+    Reproduction(
+        "genint-colored-mnist",
+        "Mao et al. 2021, section 7 and table 5",
+        "classifiers of coloured MNIST from observed and from intervened images",
+        options=DATA_OPTION,
+    ),
+    Reproduction(
+        "genint-ablation",
+        "Mao et al. 2021, tables 4, 6, 7 and 8",
+        "generated images alone, variants A to D, batch size and lambda1, on coloured MNIST",
+        options=DATA_OPTION
+        | {
+            "vgg19": "file of VGG19's weights (torchvision's), for the transfer; by default the "
+            "convolutions of variant A's classifier stand in",
+        },
+    ),
+    Reproduction(
+        "genint-bound",
+        "Mao et al. 2021, figure 5",
+        "whether a larger log P(x|z) means a better causal classifier, on coloured MNIST",
+        options=DATA_OPTION,
+    ),
+    Reproduction(
+        "genint-strategy",
+        "Mao et al. 2021, figure 6",
+        "log P(x|z) over truncation, number of directions and scale, on coloured MNIST",
+        options=DATA_OPTION,
+    ),
+    Reproduction(
+        "genint-correlation",
+        "Mao et al. 2021, sections 3.1 and 10, figure 3",
+        "what nuisances say of the label, before and after intervention",
+        options=DATA_OPTION,
+    ),
+    Reproduction(
+        "genint-linear",
+        "Mao et al. 2021, section 8, theorem 4",
+        "linear models: the effect from intervened nuisances, against two-stage least squares",
+    ),
+    Reproduction(
+        "genint-biggan",
+        "Mao et al. 2021, figures 2 and 17",
+        "one direction of a BigGAN across classes",
+        seeds=1,
+        options={
+            "weights": "folder with config.json and pytorch_model.bin, biggan-deep-128, -256 or "
+            "-512, or random",
+        },
+    ),
+    Reproduction(
+        "cage-toy",
+        "CAGE, section 4.1, figure 3",
+        "two mixtures, a masked autoregressive flow, nulls, and delta-tau over alpha",
+    ),
+    Reproduction(
+        "cage-celebahq",
+        "CAGE, section 4.2, table 1 and appendix C",
+        "seven pairs of attributes, by the paper's protocol; a tiny generator without weights",
+        seeds=1,
+        options={
+            "generator": "program of the generator, TorchScript or .pt2; a tiny one by default",
+            "mapping": "program of the mapping in front, for an audit in W",
+            "latents": ".safetensors with latents and a 0/1 tensor for each attribute",
+        },
+    ),
+    Reproduction(
+        "cage-zoo",
+        "CAGE, equation 7, on the library's own zoo",
+        "simulated generators of known truth: what each statistic makes of them",
+    ),
+    Reproduction(
+        "tuebingen",
+        "Mooij et al. 2016, section 5",
+        "which of two is the cause: weighted accuracy on the 99 Tuebingen pairs of cdt",
+        seeds=1,
     ),
 ]
 

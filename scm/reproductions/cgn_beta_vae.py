@@ -104,7 +104,7 @@ def _classifiers(study: Study, seed: int, kept: Kept) -> dict[str, dict[str, Any
     }
     if kept.cgn is not None:
         label, source = f"seed-{seed}/cgn", partial(counterfactuals, study, kept.cgn, _KIND, seed)
-        made["CGN"] = plain(label, sources=source, cgn=kept.digest)
+        made["CGN"] = plain(label, sources=source, cgn=kept.key)
     return made
 
 
@@ -192,7 +192,7 @@ def _cgn(study: Study, seed: int, kept: Kept, judge: Path) -> dict[str, Any]:
         return {"colour": colour, "shape": shape, "masks": 100 * exact, **found}
 
     settings = {"seed": seed, "judge": judge, "tried": 30 if study.quick else 500}
-    return study.cell(f"seed-{seed}/cgn-moves", work, digest=kept.digest, **settings)
+    return study.cell(f"seed-{seed}/cgn-moves", work, cgn=kept.key, **settings)
 
 
 def _networks(latents: int, seed: int) -> tuple[nn.Module, nn.Module]:

@@ -73,7 +73,7 @@ def run(study: Study) -> None:
                 looked = _lost()
                 if name in sources:
                     label = f"seed-{seed}/{kind}-{name}"
-                    more: Any = {"cgn": kept.digest} if name == "cgn" else {}
+                    more: Any = {"cgn": kept.key} if name == "cgn" else {}
                     made = classifier(study, label, kind, seed, sources[name], **more)
                     weights = study.path(label, "weights.pt")
                     looked = made | _looked(study, label, kind, seed, weights)

@@ -34,22 +34,7 @@ from scm.reproductions.pictures import image_grid, new_figure
 from scm.reproductions.study import Study
 from scm.reproductions.tiny_imagenet import write_folders
 
-__all__ = ["OPTIONS", "run"]
-
-OPTIONS = {
-    "root": "folder with imagenet/ (or imagenet-mini/), imagenet-stylized/, bg_challenge/ and "
-    "style-transfer-preprocessed-512/; tiny ones are drawn by default",
-    "partial": "yes accepts folders below root that lack classes or images",
-    "train": "imagenet, or imagenet-mini, below root",
-    "size": "pixels along a side of what classifiers see of the images below root, 224",
-    "network": "a classifier of torchvision, resnet50 by default, for the images below root",
-    "weights": "file of its state dict, from which trainings start",
-    "biggan": "folder of a trained BigGAN-deep, or its published name, for root; none leaves the "
-    "CGN out",
-    "u2net": "file of trained U2-Net weights, for root",
-    "vgg": "file of torchvision's VGG16-BN; random weights stand in by default",
-    "inception": "file of torchvision's Inception-v3; the IN classifier stands in by default",
-}
+__all__ = ["run"]
 
 _PATCHES = Patches(side=2, size=5)
 _FULL = Work(Recipe(steps=150, batch=64), _PATCHES)

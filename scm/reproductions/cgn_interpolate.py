@@ -119,7 +119,8 @@ def walk(mechanism: nn.Module, noise: Tensor, labels: Tensor, end: Tensor, point
         for t in shares:
 
             def mix(layer: nn.Module, given: Any, made: Tensor, t: float = t) -> Tensor:
-                return torch.lerp(*made.chunk(2), t)
+                here, there = made.chunk(2)
+                return torch.lerp(here, there, t)
 
             handle = mechanism.linear.register_forward_hook(mix)
             try:
@@ -166,11 +167,11 @@ def _pairs(study: Study, cgn: CGN, kind: str, seed: int) -> _Pair:
     same = labels[later] == labels[first].unsqueeze(1)
     second = later[same.int().argmax(1)]
     shift = torch.randint(1, 10, (n,), generator=generator).to(labels)
-    units = [
+    one, other = (
         cgn.abduct({"X": images[rows], "Y": labels[rows]}, seed=k)
         for k, rows in enumerate((first, second))
-    ]
-    return _Pair(*units, (labels[first] + shift) % 10)
+    )
+    return _Pair(one, other, (labels[first] + shift) % 10)
 
 
 def _reader(study: Study, kind: str, seed: int) -> nn.Module:

@@ -146,7 +146,7 @@ def _cause(study: Study, seed: int, kept: Kept) -> dict[str, Any]:
         def source(column: int = column) -> Stream:
             return Stream(counterfactuals(study, cgn, "double", seed).parts, factor=column)
 
-        made = classifier(study, label, "double", seed, source, factor=factor, cgn=kept.digest)
+        made = classifier(study, label, "double", seed, source, factor=factor, cgn=kept.key)
         weights[factor] = study.path(label, "weights.pt")
         used += made["seconds"]
         if factor == "shape":

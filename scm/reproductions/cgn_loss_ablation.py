@@ -130,10 +130,10 @@ def _tabulate(study: Study, kind: str, found: dict[str, list[dict[str, Any]]]) -
         variant = _VARIANTS[name]
         row = f"{NAMES[kind]}: {name}"
         for key, metric in _METRICS.items():
-            figures = (None, None) if key != "mean" else variant.mask_mean or (None, None)
-            note = "paper and reproduction: of ImageNet" if figures[0] is not None else ""
+            paper, reproduced = (variant.mask_mean if key == "mean" else None) or (None, None)
+            note = "paper and reproduction: of ImageNet" if paper is not None else ""
             values = [fmean(known[key]) for known in found[name]]
-            study.row(row, metric, values, *figures, note=note)
+            study.row(row, metric, values, paper, reproduced, note=note)
         note = ""
         if variant.inception is not None:
             note = "Inception Score on ImageNet: {} in the paper, {} in the reproduction"

@@ -36,14 +36,7 @@ from scm.reproductions.genint_images import PAPER, generated, image_count, steer
 from scm.reproductions.pictures import image_grid
 from scm.reproductions.study import Study
 
-__all__ = ["BATCHES", "LAMBDAS", "OPTIONS", "VARIANTS", "Convolutions", "run"]
-
-OPTIONS = {
-    **parts.OPTIONS,
-    "vgg19": "file of VGG19's weights (torchvision's), for the transfer; by default the "
-    "convolutions of variant A's classifier stand in",
-}
-"""What can be set."""
+__all__ = ["BATCHES", "LAMBDAS", "VARIANTS", "Convolutions", "run"]
 
 TRUNCATIONS: Mapping[str, tuple[Strategy, float]] = {
     "observational, t = 1": (Strategy(1.0), 39.07),

@@ -45,7 +45,6 @@ from scm.model import SCM
 from scm.reproductions.study import Study
 
 __all__ = [
-    "OPTIONS",
     "Decoder",
     "Encoder",
     "GenIntNet",
@@ -59,12 +58,6 @@ __all__ = [
     "steps_of",
     "weights_of",
 ]
-
-OPTIONS = {
-    "data": "mnist, or digits (scikit-learn's, smaller); MNIST by default where there is SCM_DATA "
-    "and the run is not quick",
-}
-"""Options of every reproduction on coloured MNIST."""
 
 Domain = Literal["confounded", "randomised"]
 Images = tuple[Tensor, Tensor]

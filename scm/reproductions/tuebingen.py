@@ -103,7 +103,7 @@ def run(study: Study) -> None:
 def _score(options: dict[str, Any], pairs: list[int], seed: int, progress: bool) -> list[float]:
     data, found = read_pairs(), []
     generator = torch.Generator().manual_seed(seed)
-    more = {"permutations": 1} if options["method"] == "anm" else {}
+    more: dict[str, Any] = {"permutations": 1} if options["method"] == "anm" else {}
     with progress_bar(options["method"], len(pairs), "pairs", progress) as advance:
         for k in pairs:
             rows = torch.randperm(len(data[k][0]), generator=generator)[:_ROWS].numpy()

@@ -1,6 +1,7 @@
 """Published generators, audited: DeepSCM's MorphoMNIST, whose truth is known, and a CGN."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def test_a_cgns_mask_and_its_background():
 
     generator = LatentGenerator(images, sum(sizes), cgn.mechanisms["X"].type)
     number = Attribute.from_measure("ink", lambda x: ink((x + 1) / 2))
-    head = number.in_latent(generator, n=600, C=0.01)
+    head = replace(number.in_latent(generator, n=600, C=0.01), name="ink as the latent has it")
     assert head.score.sees
     effect = gate(generator, head, number, alpha=2.0, n=100)
     assert effect.effect.value > 2 * effect.effect.stderr

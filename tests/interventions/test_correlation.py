@@ -112,7 +112,7 @@ def test_nuisances_are_read_off_a_folder(tmp_path: Path) -> None:
         return grey[None].float() / 127.5 - 1
 
     images = imagenet(tmp_path, partial=True, transform=transform)
-    labels, brightness = drawn(1_000, 0, tied=False)
+    _, brightness = drawn(1_000, 0, tied=False)
     bare = brightness[:, None, None, None].expand(-1, 1, 8, 8)
     read = trained(bare, brightness[:, None])
     found = read(images, batch=2)
@@ -126,8 +126,8 @@ def test_what_does_not_fit_is_refused() -> None:
         train_nuisance_predictor(images, nuisances[:, 0])
     with pytest.raises(ScmError, match="expected bool"):
         train_nuisance_predictor(images, nuisances, nuisances)
+    moved = torch.tensor([True, False]).expand(10, 2)
     with pytest.raises(ScmError, match=r"\[8, 0\] of each nuisance set"):
-        moved = torch.tensor([True, False]).expand(10, 2)
         train_nuisance_predictor(images, nuisances, moved)
     with pytest.raises(ScmError, match="must be set at random"):
         train_nuisance_predictor(images, torch.ones(10, 2))

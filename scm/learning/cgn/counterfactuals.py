@@ -24,6 +24,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from scm.errors import ScmError, nearest
 from scm.learning.cgn.model import CGN
 from scm.mechanisms.encoder import Encoder
+from scm.mechanisms.types import Image
 from scm.worlds.samples import Samples
 
 __all__ = ["Assignment", "CounterfactualImages", "read_counterfactuals"]
@@ -190,6 +191,8 @@ class CounterfactualImages(IterableDataset[tuple[Tensor, Tensor]]):
     def write(self, folder: str | Path, shard: int = 10_000) -> Path:
         """Write the images, 8 bits a channel, and labels to a new folder of safetensors files.
 
+        Pixels are rescaled from the model's own range, such as [-1, 1] of a BigGAN, to [0, 1].
+
         The folder appears under its name only once it is complete; what a full disk or a kill
         leaves behind is never taken for a data set.
 
@@ -201,6 +204,9 @@ class CounterfactualImages(IterableDataset[tuple[Tensor, Tensor]]):
             ScmError: If the folder exists, or the disk refuses.
         """
         target = Path(folder)
+        kind = self.cgn.mechanisms["X"].type
+        assert isinstance(kind, Image)
+        low, high = kind.range
         if target.exists():
             raise ScmError(f"{target} exists; give a folder that does not, or remove it first")
         partial = target.with_name(f".{target.name}.{token_hex(4)}.partial")
@@ -209,7 +215,8 @@ class CounterfactualImages(IterableDataset[tuple[Tensor, Tensor]]):
             partial.mkdir(parents=True)
             held: list[tuple[Tensor, Tensor]] = []
             for images, labels in self:
-                held.append((images.mul(255).round().clamp(0, 255).byte().cpu(), labels.cpu()))
+                shares = (images - low) / (high - low)
+                held.append((shares.mul(255).round().clamp(0, 255).byte().cpu(), labels.cpu()))
                 if sum(len(part[1]) for part in held) >= shard:
                     sizes.append(_write_shard(partial, len(sizes), held))
                     held = []

@@ -156,4 +156,5 @@ def _patches(
         found = pieces[good]
         order = torch.randperm(len(found), generator=generator)[:200]
         held.append(found[order.to(found.device)])
-    return torch.cat(held)[: texture.patches].unflatten(1, (3, side, side))
+    found = torch.cat(held)[: texture.patches]
+    return found.reshape(-1, 3, side, side)

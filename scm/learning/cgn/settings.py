@@ -108,9 +108,7 @@ SETTINGS: dict[str, Settings] = {
     "double": Settings(),
     "wildlife": Settings(
         textures="patches",
-        weights=Weights(
-            reconstruction=1.0, divergence=0.05, binary=30.0, mask=500.0, edge=1000.0
-        ),
+        weights=Weights(reconstruction=1.0, divergence=0.05, binary=30.0, mask=500.0, edge=1000.0),
         centre=1.5,
         frozen=30,
         steps=1500,
