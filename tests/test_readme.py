@@ -61,6 +61,14 @@ def test_the_third_block_runs() -> None:
     assert len(space["causes"].answers) == 40
 
 
+def test_the_fourth_block_runs() -> None:
+    space: dict[str, Any] = {"scm": scm}
+    exec(blocks()[3], space)
+    worlds = space["units"].sweep(Y1=range(10)).sweep(Y2=range(10)).sweep(Y3=range(10))
+    assert worlds["X"].shape == (10, 10, 10, 8, 3, 32, 32)
+    assert len(list(space["images"])) == 79
+
+
 def test_figures_of_the_papers_are_those_of_the_last_run() -> None:
     folder = README.parent / "benchmarks" / "papers"
     found: dict[tuple[str, str], float] = {}

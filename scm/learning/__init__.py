@@ -1,5 +1,6 @@
 """Learning from observed and from interventional data."""
 
+from scm.learning import cgn
 from scm.learning.augmentation import AutoAugment, PixelNoise
 from scm.learning.causes import (
     Annotators,
@@ -86,6 +87,7 @@ __all__ = [
     "accuracy",
     "background_gap",
     "beyond_imagenet",
+    "cgn",
     "coarse",
     "corruption_error",
     "features",
