@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +18,7 @@ from scm.discovery.attributes import Attribute
 from scm.discovery.diagnosis import Diagnosis, diagnose
 from scm.discovery.gauge import Turn, standard_normal, turned
 from scm.discovery.independence import chi_square_test, hsic_test
+from scm.discovery.kept import Keep, at_once, finite
 from scm.discovery.multiplicity import benjamini_hochberg, holm
 from scm.discovery.readings import readings, units
 from scm.discovery.responses import Responses, responses
@@ -122,7 +124,7 @@ class Audit:
             "matrix": self.matrix,
             "pairs": [found.as_json() for found in self.pairs.values()],
         }
-        text = json.dumps(_finite(content), indent=2, ensure_ascii=False)
+        text = json.dumps(finite(content), indent=2, ensure_ascii=False)
         if path is not None:
             Path(path).write_text(text + "\n", encoding="utf-8")
         return text
@@ -152,6 +154,7 @@ def audit(
     rules: Rules = Rules(),  # noqa: B008
     seed: int = 0,
     progress: bool = True,
+    keep: Keep = at_once,
 ) -> Audit:
     """Ask of every pair of attributes what the generator has learnt of them.
 
@@ -181,6 +184,7 @@ def audit(
         rules: The thresholds.
         seed: Seed of everything.
         progress: Show a progress bar, on a terminal or in a notebook.
+        keep: What runs each piece of work; a `Kept` runs none that it has the result of.
 
     Raises:
         ScmError: If there are fewer than two attributes, two have one name, one has several
@@ -208,7 +212,8 @@ def audit(
         notes += ("limits of responses leave out how the heads were trained: no refits",)
     pairs = list(combinations(names, 2))
     with progress_bar("audit", 1 + turns + diagnosis * len(pairs), "steps", progress) as advance:
-        first = _assess(generator, attributes, refits, adjustment, rules, tests, seed)
+        todo = partial(_assess, generator, attributes, refits, adjustment, rules, tests, seed)
+        first = keep("tests", todo)
         advance("as it is")
         again = []
         width = torch.Size(generator.latent).numel()
@@ -217,14 +222,16 @@ def audit(
             behind, same = turned(generator, attributes, turn)
             heads = {n: turned(generator, each, turn)[1] for n, each in (refits or {}).items()}
             own = _seed(seed, _TURN + k)
-            again.append(_assess(behind, same, heads, adjustment, rules, tests, own))
+            todo = partial(_assess, behind, same, heads, adjustment, rules, tests, own)
+            again.append(keep(f"tests-turned-{k}", todo))
             advance("latent turned")
         found = {}
         by_name = {a.name: a for a in attributes}
         for pair in pairs:
             told: Diagnosis | str | None = None
             if diagnosis:
-                told = _diagnosed(generator, by_name[pair[0]], by_name[pair[1]], seed)
+                two = (by_name[name] for name in pair)
+                told = keep(f"diagnosis-{len(found)}", partial(_diagnosed, generator, *two, seed))
                 advance(" ".join(pair))
             found[pair] = _joined(first[pair], [each[pair] for each in again], told)
     return Audit(tuple(names), found, adjustment, seed, notes)
@@ -384,14 +391,3 @@ def _check(
 def _seed(seed: int, stream: int) -> int:
     """A seed of its own for another draw."""
     return seed + 1_000_003 * stream
-
-
-def _finite(content: Any) -> Any:
-    """The same with None for numbers that JSON does not know."""
-    if isinstance(content, dict):
-        return {key: _finite(value) for key, value in content.items()}
-    if isinstance(content, list):
-        return [_finite(value) for value in content]
-    if isinstance(content, float) and content - content != 0:
-        return None
-    return content

@@ -13,7 +13,7 @@ from scm.discovery.steepness import Steepness
 from scm.errors import ScmError
 from scm.mechanisms.latent import LatentGenerator
 
-__all__ = ["Diagnosis", "diagnose"]
+__all__ = ["Diagnosis", "diagnose", "latent_head"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def diagnose(
 
     Source: CAGE, equation 7; `scm.discovery.steepness`.
     """
-    heads = [_latent_head(generator, a, n, C, seed) for a in (cause, effect)]
+    heads = [latent_head(generator, a, n, C, seed) for a in (cause, effect)]
     latents = units(generator, n, seed + 1)
     gates = [
         unit_effects(a, b, latents, alphas, generator=generator).mean(1).abs()
@@ -89,9 +89,21 @@ def diagnose(
     )
 
 
-def _latent_head(
+def latent_head(
     generator: LatentGenerator, attribute: Attribute, n: int, C: float, seed: int
 ) -> Attribute:
+    """The attribute as a binary linear head of the latent; a number is cut at its median.
+
+    Args:
+        generator: The generator.
+        attribute: One of its attributes.
+        n: Samples that the head is trained on.
+        C: Inverse strength of its penalty.
+        seed: Seed of the samples.
+
+    Raises:
+        ScmError: If the head cannot see its attribute, or that has more than two classes.
+    """
     if attribute.weights is not None and attribute.kind == "binary":
         return attribute
     if attribute.kind == "multiclass":

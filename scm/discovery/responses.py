@@ -20,7 +20,7 @@ from scm.errors import ScmError
 from scm.estimate import Estimate
 from scm.mechanisms.latent import LatentGenerator
 
-__all__ = ["Responses", "responses"]
+__all__ = ["Responses", "gradient_step", "responses"]
 
 _LONGEST = 0.5  # length of a step, in units of the latent
 
@@ -112,7 +112,7 @@ def _moved(
         for sign in (1, -1):
             z = latents
             for _ in range(steps):
-                z = z + sign * _step(generator, attribute, z, aim)
+                z = z + sign * gradient_step(generator, attribute, z, aim)
             with torch.no_grad():
                 data = generator.image(z)
                 read = [a.read(z if a.space == "latent" else data) for a in attributes]
@@ -121,7 +121,20 @@ def _moved(
     return torch.stack(found)
 
 
-def _step(generator: LatentGenerator, attribute: Attribute, z: Tensor, aim: float) -> Tensor:
+def gradient_step(
+    generator: LatentGenerator, attribute: Attribute, z: Tensor, aim: float
+) -> Tensor:
+    r"""A step of latents `(n, *latent)`, `aim grad s / |grad s|^2`, no longer than 0.5.
+
+    Args:
+        generator: The generator, through which gradients must pass.
+        attribute: What the step should change.
+        z: Where it starts, `(n, *latent)`.
+        aim: The change that is aimed at, in units of the readings.
+
+    Raises:
+        ScmError: If no gradient of the attribute reaches the latent.
+    """
     with torch.enable_grad():
         z = z.detach().requires_grad_()
         read = attribute.read(z if attribute.space == "latent" else generator.image(z))

@@ -192,7 +192,7 @@ def _cgn(study: Study, seed: int, kept: Kept, judge: Path) -> dict[str, Any]:
         return {"colour": colour, "shape": shape, "masks": 100 * exact, **found}
 
     settings = {"seed": seed, "judge": judge, "tried": 30 if study.quick else 500}
-    return study.cell(f"seed-{seed}/cgn-moves", work, cgn=kept.key, **settings)
+    return study.cell(f"seed-{seed}/cgn-moves", work, digest=kept.key, **settings)
 
 
 def _networks(latents: int, seed: int) -> tuple[nn.Module, nn.Module]:
