@@ -99,7 +99,12 @@ CATALOGUE = [
         "Sauer and Geiger 2021, appendix A.3",
         "how many counterfactual images, and how many of one shape",
         seeds=1,
-        options=CGN_OPTIONS | {"kinds": "some of coloured,double,wildlife; all by default"},
+        options=CGN_OPTIONS
+        | {
+            "kinds": "some of coloured,double,wildlife; all by default",
+            "images": "10000,30000,100000 by default; 1000000 if wanted",
+            "ratios": "1,5,10,20 by default",
+        },
     ),
     Reproduction(
         "cgn-loss-ablation",

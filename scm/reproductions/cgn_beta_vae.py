@@ -176,7 +176,7 @@ def _cgn(study: Study, seed: int, kept: Kept, judge: Path) -> dict[str, Any]:
     if cgn is None:  # its masks collapsed
         return dict.fromkeys(("colour", "shape", "masks", "digit", "hue", "both"), float("nan"))
 
-    def work(seed: int, judge: Path, tried: int, digest: str) -> dict[str, Any]:
+    def work(seed: int, judge: Path, tried: int, digest: dict[str, Any]) -> dict[str, Any]:
         images, labels = images_of(study, _KIND)
         ruler = Ruler.of(images)
         cgn.sharpen(settings_of(_KIND).temperature)

@@ -155,8 +155,9 @@ class Study:
         self._kept, self._started = 0.0, time.perf_counter()
         try:
             self.cells.mkdir(parents=True, exist_ok=True)
-            write_whole(self.cells / "probe", "")
-            (self.cells / "probe").unlink()
+            probe = self.cells / f"probe.{os.getpid()}"
+            write_whole(probe, "")
+            probe.unlink()
         except OSError as error:
             raise ScmError(
                 f"the folder {self.out} cannot be written ({error.strerror}); choose another: "
