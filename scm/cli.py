@@ -1,4 +1,4 @@
-"""The command line: `scm demo`, `scm check`, `scm reproduce`; heavy imports where they are used."""
+"""The command line: `scm demo`, `scm check`, `scm audit` ...; heavy imports where they are used."""
 
 from __future__ import annotations
 
@@ -107,7 +107,8 @@ def check(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="FILE.PY:NAME", help="A model, or a function without arguments that makes one."
+            metavar="FILE.PY:NAME",
+            help="A model, or a function without arguments that makes one; or a saved model.",
         ),
     ],
     law: Annotated[
@@ -127,8 +128,8 @@ def check(
     """
     import rich
 
+    from scm.loading import load_model
     from scm.testing import check
-    from scm.testing.loading import load_model
 
     roles = dict(pair.split("=", 1) for pair in role or [] if "=" in pair)
     if len(roles) != len(role or []):
@@ -137,6 +138,130 @@ def check(
     rich.print(report)
     if not report:
         raise typer.Exit(1)
+
+
+@app.command()
+def audit(
+    generator: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE.PY:NAME",
+            help="A LatentGenerator, or a function without arguments that makes one.",
+        ),
+    ],
+    attributes: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE.PY:NAME",
+            help="A list of attributes, or a function of the generator that makes one.",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder of the report: new, or empty, or that of the run to go on.")
+    ] = Path("out/audit"),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run of this audit that was cut off.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Do a fraction of the work: a look, not a result.")
+    ] = False,
+) -> None:
+    """Ask what a generator has learnt to be a cause, and report it as a page.
+
+    Prints the verdict on every pair of attributes, and writes index.html, audit.json and
+    pairs.csv into the folder. The page says what each verdict rests on and what it cannot claim.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch starts, as above
+    from scm.discovery.report import audit_report
+    from scm.testing.loading import load_audit
+
+    model, listed = load_audit(generator, attributes)
+    title = Path(generator).name
+    found = audit_report(model, listed, out, title=title, seed=seed, quick=quick, resume=resume)
+    for pair in found.pairs.values():
+        typer.echo(pair.words)
+    typer.echo(f"wrote {out / 'index.html'}")
+
+
+@app.command()
+def generate(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="FILE.PY:NAME",
+            help="A model, or a function without arguments that makes one; or a saved model.",
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the data set.")] = Path("out/generate"),
+    units: Annotated[int | None, typer.Option(help="Number of units.")] = None,
+    do: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NODE=VALUE",
+            help="Set a node: X=1, colour=red, or for each unit apart X=Normal(0, 1). Repeatable.",
+        ),
+    ] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NODE=VALUES",
+            help="One world a value: X=0,1,NATURAL, or nine from -2 to 2, X=-2:2:9; two nodes at "
+            "once, 'X=0,1; Y=5,6'. Repeatable; several multiply.",
+        ),
+    ] = None,
+    node: Annotated[
+        list[str] | None,
+        typer.Option(help="A node to keep; by default all that are not latent. Repeatable."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the units.")] = 0,
+    start: Annotated[int, typer.Option(help="First unit.")] = 0,
+    shards: Annotated[
+        int | None, typer.Option(help="Number of shards; by default of about 64 MiB each.")
+    ] = None,
+    images: Annotated[
+        str, typer.Option(help="png (8 bits a channel), or npy (every bit).")
+    ] = "png",
+    workers: Annotated[
+        int | None, typer.Option(help="Number of processes; by default one a core.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where values are computed: cpu, cuda.")] = "cpu",
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check the data set in --out, and make nothing.")
+    ] = False,
+) -> None:
+    """Write a model's units, under interventions, to a folder in shards.
+
+    Images go into WebDataset tars, anything else into Parquet tables; manifest.json says what
+    they are, with checksums. The same command makes the same bytes with any number of workers,
+    and after it was cut off it makes what is missing.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch starts, as above
+    from scm import generation
+
+    if verify:
+        found = generation.verify(out)
+        typer.echo(f"{out}: {len(found.shards)} shards are as the manifest says")
+        return
+    if model is None or units is None:
+        raise ScmError(
+            "a model and --units were expected: scm generate my_model.py:model --units 1000"
+        )
+    made = generation.generate(
+        model,
+        out,
+        units,
+        do=do,
+        sweep=sweep,
+        nodes=node,
+        seed=seed,
+        start=start,
+        shards=shards,
+        images=images,  # type: ignore[arg-type]
+        workers=workers,
+        device=device,
+    )
+    typer.echo(f"wrote {made.rows:,} rows in {len(made.shards)} shards to {out}")
 
 
 @app.command()

@@ -9,6 +9,7 @@ from scm.datasets.coloured import (
 )
 from scm.datasets.digits import Digits, digits
 from scm.datasets.exemplars import Exemplars
+from scm.datasets.generated import Generated, GeneratedStream
 from scm.datasets.grating import (
     bar_codes,
     bar_images,
@@ -23,6 +24,8 @@ from scm.datasets.textures import Textures, textures
 __all__ = [
     "Digits",
     "Exemplars",
+    "Generated",
+    "GeneratedStream",
     "ImageSet",
     "Textures",
     "bar_codes",

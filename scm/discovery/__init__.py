@@ -20,6 +20,7 @@ from scm.discovery.mmd import mmd, mmd_curve
 from scm.discovery.multiplicity import benjamini_hochberg, holm
 from scm.discovery.pairwise import METHODS, Pairwise, pairwise
 from scm.discovery.readings import latent_model, readings, units
+from scm.discovery.report import audit_report, write_report
 from scm.discovery.responses import Responses, responses
 from scm.discovery.steepness import Steepness
 from scm.discovery.verdicts import Direction, Rules, verdict
@@ -42,6 +43,7 @@ __all__ = [
     "Turn",
     "additive_noise",
     "audit",
+    "audit_report",
     "baseline_columns",
     "benjamini_hochberg",
     "cage_paper",
@@ -65,4 +67,5 @@ __all__ = [
     "unit_effects",
     "units",
     "verdict",
+    "write_report",
 ]

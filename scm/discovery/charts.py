@@ -73,7 +73,7 @@ def histogram(values: Sequence[float], observed: float, x: str, label: str, bins
     counts = [0] * bins
     for value in values:
         counts[min(bins - 1, int((value - low) / width))] += 1
-    frame = _Frame((low, high), (0, max(counts)))
+    frame = _Frame((low - width, high + width), (0, 1.2 * max(counts)))
     made = [frame.left_axis()]
     for k, count in enumerate(counts):
         if count:

@@ -47,7 +47,7 @@ def counterfactuals(
         reach: Largest dose that is aimed at, in standard deviations, down and up.
 
     Returns:
-        `doses`, aimed at, in standard deviations; `changes`, mean change of every attribute from
+        `units`, how many; `doses`, aimed at, in standard deviations; `changes`, mean change of every attribute from
         where the units were, by name; `pictures`, a PNG of the first units at each dose as a data
         URI, of images; `numbers`, means of what is made at each dose, of anything else.
     """
@@ -79,7 +79,13 @@ def counterfactuals(
         pictures = [_column((made[dose][:_SHOWN] - low) / (high - low)) for dose in doses]
     else:
         numbers = [made[dose].flatten(1).double().mean(0)[:_NUMBERS].tolist() for dose in doses]
-    return {"doses": doses, "changes": changes, "pictures": pictures, "numbers": numbers}
+    return {
+        "units": len(latents),
+        "doses": doses,
+        "changes": changes,
+        "pictures": pictures,
+        "numbers": numbers,
+    }
 
 
 def paper(
@@ -132,11 +138,11 @@ def paper(
 
 
 def png(image: Tensor) -> bytes:
-    """An image in [0, 1], `(1, height, width)` grey or `(3, height, width)`, as a PNG.
+    r"""An image in [0, 1], `(1, height, width)` grey or `(3, height, width)`, as a PNG.
 
     Example:
         >>> png(torch.zeros(1, 2, 2))[:4]
-        b'\\x89PNG'
+        b'\x89PNG'
     """
     channels, height, width = image.shape
     pixels = (image.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8)

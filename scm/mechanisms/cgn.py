@@ -121,9 +121,10 @@ class Labelled(Mechanism):
 
 
 class Shape(Labelled):
-    """A mask `m = sigmoid(3 t (l(u, y) + c (1 - 2 r)))`, where r grows from the centre.
+    """A mask `m = sigmoid(3 t (l(o_y + S_y u, y) + c (1 - 2 r)))`, where r grows from the centre.
 
-    l is a transposed-convolution network, r is 0 at the centre and 1 at the middle of each
+    l is a transposed-convolution network; origin o_y and spread S_y, at first 0 and I, say where a
+    label's shapes lie in what it takes. r is 0 at the centre and 1 at the middle of each
     side: before training the mask is a blob in the middle, so the object starts inside. With
     `peak`, `m / max m` is the mask: its scale is then not confused with the brightness of the
     foreground where the background is black.
@@ -164,8 +165,12 @@ class Shape(Labelled):
         self.noise = Noise("normal", (latent,))
 
     prior: Tensor
+    origin: Tensor
+    spread: Tensor
 
     def build(self) -> None:
+        self.register_buffer("origin", torch.zeros(self.classes, self.latent))
+        self.register_buffer("spread", torch.eye(self.latent).repeat(self.classes, 1, 1))
         side, width = self.size // 8, self.width
         self.register_buffer("prior", self.centre * (1 - 2 * radius(self.size)))
         self.linear = nn.Linear(self.latent + self.classes, width * side * side)
@@ -184,7 +189,8 @@ class Shape(Labelled):
 
     def generate(self, noise: Tensor, label: Tensor) -> Tensor:
         shown = F.one_hot(label, self.classes).to(noise)
-        hidden = self.linear(torch.cat([noise, shown], -1))
+        placed = self.origin[label] + (self.spread[label] @ noise.unsqueeze(2)).squeeze(2)
+        hidden = self.linear(torch.cat([placed, shown], -1))
         logits = self.layers(hidden) + self.prior
         mask: Tensor = torch.sigmoid(3 * self.temperature * logits)
         return mask / mask.amax((1, 2, 3), keepdim=True).clamp_min(1e-3) if self.peak else mask

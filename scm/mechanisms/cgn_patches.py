@@ -74,10 +74,7 @@ class PixelOdds(nn.Module):
 
     A label has its own palette; `p_F(k | y)` and `p_B(k | y)` are the shares of object and
     background pixels that are nearest to its colour k, where pixels are rounded to 32 levels a
-    channel, so that the nearest colour is looked up and not searched. As a layer it turns an
-    image and its one-hot label, side by side `(n, 3 size^2 + labels)`, into two planes:
-    `p_F / (p_F + p_B)` at each pixel, which is about one where the object is, whatever the
-    colours, and a plane in whose first pixels the label stands.
+    channel, so that the nearest colour is looked up and not searched.
 
     Args:
         size: Side of the images.
@@ -85,8 +82,9 @@ class PixelOdds(nn.Module):
         colours: Colours of a palette, at most 256.
 
     Example:
-        >>> PixelOdds(size=8, classes=3)(torch.zeros(5, 3 * 64 + 3)).shape
-        torch.Size([5, 2, 8, 8])
+        >>> odds = PixelOdds(size=8, classes=3)
+        >>> odds(torch.zeros(5, 3, 8, 8), torch.arange(5) % 3).shape
+        torch.Size([5, 1, 8, 8])
     """
 
     lookup: Tensor
@@ -102,14 +100,10 @@ class PixelOdds(nn.Module):
         for name in ("front", "back"):
             self.register_buffer(name, torch.full((classes, colours), 1 / colours))
 
-    def forward(self, shown: Tensor) -> Tensor:
-        """Planes `(n, 2, size, size)`."""
-        pixels = 3 * self.size**2
-        images = shown[:, :pixels].unflatten(1, (3, self.size, self.size))
-        label = shown[:, pixels:]
-        front, back = self.log_chances(images, label.argmax(1))
-        plane = F.pad(label, (0, self.size**2 - self.classes))
-        return torch.cat([torch.sigmoid(front - back), plane.view_as(front)], 1)
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """`p_F / (p_F + p_B)` of each pixel, about one where the object is, whatever its colour."""
+        front, back = self.log_chances(images, labels)
+        return torch.sigmoid(front - back)
 
     def set_palette(self, label: int, palette: Tensor) -> None:
         """Give a label the colours `(colours, 3)` of its palette."""

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from scm.errors import MechanismError, ScmError, nearest
+from scm.mechanisms.cgn_encoder import ImageEncoder
 from scm.mechanisms.cgn_patches import PixelOdds
 
 __all__ = ["describe", "is_known", "make"]
@@ -51,7 +52,7 @@ _DEEPEST = 50
 def _classes() -> dict[str, type[nn.Module]]:
     there = {name: getattr(nn, name, None) for name in _LAYERS.split()}
     known = {name: cls for name, cls in there.items() if cls is not None}
-    return {**_CONTAINERS, **known, PixelOdds.__name__: PixelOdds}
+    return {**_CONTAINERS, **known, **{cls.__name__: cls for cls in (ImageEncoder, PixelOdds)}}
 
 
 def _arguments(cls: Callable[..., nn.Module]) -> dict[str, Any]:

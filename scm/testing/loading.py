@@ -1,54 +1,38 @@
-"""Loading a model from a Python file, for the command line."""
+"""Loading a generator and its attributes from Python files, for the command line."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
+from scm.discovery.attributes import Attribute
+from scm.errors import ScmError
+from scm.loading import load_names
+from scm.mechanisms.latent import LatentGenerator
 
-from scm.errors import ScmError, nearest
-from scm.model import SCM
-
-__all__ = ["load_model"]
+__all__ = ["load_audit"]
 
 
-def load_model(where: str) -> SCM:
-    """The model that a file defines, as `file.py:name`.
-
-    The file is run as a module, with its folder on the import path meanwhile; `name` is a
-    model, or a function without arguments that returns one.
+def load_audit(generator: str, attributes: str) -> tuple[LatentGenerator, list[Attribute]]:
+    """A generator and its attributes, each as `file.py:name`.
 
     Args:
-        where: Path of the file, a colon, and the name.
+        generator: A `LatentGenerator`, or a function without arguments that returns one.
+        attributes: A list of `Attribute`, or a function of the generator that returns one.
 
     Raises:
-        ScmError: If there is no such file or name, or it is no model.
+        ScmError: If there is no such file or name, or it is something else.
     """
-    file, colon, name = where.rpartition(":")
-    path = Path(file)
-    if not colon or not name.isidentifier() or path.suffix != ".py":
-        raise ScmError(f"{where!r} was given; expected a file and a name, as my_model.py:model")
-    if not path.is_file():
-        raise ScmError(f"there is no file {str(path)!r}; expected a Python file, as model.py:name")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    folder = str(path.resolve().parent)
-    sys.path.insert(0, folder)
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(folder)
-    if not hasattr(module, name):
-        known = [v for v in vars(module) if not v.startswith("_")]
-        raise ScmError(f"{path} has no {name!r}; {nearest(name, known)}")
-    found = getattr(module, name)
-    if not isinstance(found, SCM) and callable(found) and not isinstance(found, type):
+    found, listed = load_names(generator, attributes)
+    if not isinstance(found, LatentGenerator) and callable(found) and not isinstance(found, type):
         found = found()
-    if not isinstance(found, SCM):
+    if not isinstance(found, LatentGenerator):
         raise ScmError(
-            f"{name!r} in {path} is a {type(found).__name__}; expected an scm.SCM, or a function "
-            "without arguments that returns one"
+            f"{generator} is a {type(found).__name__}; expected an scm.mechanisms.LatentGenerator, "
+            "or a function without arguments that returns one"
         )
-    return found
+    if callable(listed):
+        listed = listed(found)
+    if not isinstance(listed, (list, tuple)) or not all(isinstance(a, Attribute) for a in listed):
+        raise ScmError(
+            f"{attributes} is a {type(listed).__name__}; expected a list of "
+            "scm.discovery.Attribute, or a function of the generator that returns one"
+        )
+    return found, list(listed)

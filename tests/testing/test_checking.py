@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 import scm
 from scm.errors import ScmError
+from scm.loading import load_model
 from scm.testing import assert_lawful, check
-from scm.testing.loading import load_model
 
 from .broken import batch_statistics, chain
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from scm.errors import MechanismError
 from scm.mechanisms.cgn import compose, label_copy
-from scm.mechanisms.cgn_patches import PixelOdds
+from scm.mechanisms.cgn_encoder import ImageEncoder
 from scm.mechanisms.encoder import Encoder
 from scm.mechanisms.mechanism import Mechanism
 from scm.mechanisms.roots import Root
@@ -151,31 +149,14 @@ def image_encoder(
     channels: int = 24,
     colours: int = 0,
 ) -> Encoder:
-    """A convolutional encoder `q(U_M, U_F, U_B | X, Y)` out of layers that `save` knows.
+    """The encoder `q(U_M, U_F, U_B | X, Y)` of three mechanisms of labelled noise.
 
-    Image and one-hot label are padded to one more channel, in whose first pixels the label
-    stands; three convolutions of stride 2 and a hidden layer lead to means and log standard
-    deviations of the noise. Initial weights come from torch's global generator: call it
-    inside `scm.mechanisms.seeding.seeded`.
+    Initial weights come from torch's global generator: call it inside
+    `scm.mechanisms.seeding.seeded`. Arguments are those of `ImageEncoder`.
     """
     image = foreground.type
     assert isinstance(image, Image)
-    planes, height, width = image.event
     noises = [m.noise for m in (shape, foreground, background)]
-    latents = sum(noise.width for noise in noises if noise is not None)
-    layers: list[nn.Module] = [
-        nn.ConstantPad1d((0, height * width - classes), 0.0),
-        nn.Unflatten(1, (planes + 1, height, width)),
-    ]
-    if colours:
-        planes, layers = 1, [PixelOdds(height, classes, colours)]
-    wide = [planes + 1, channels, 2 * channels, 4 * channels]
-    for inside, outside in pairwise(wide):
-        convolution = nn.Conv2d(inside, outside, 3, stride=2, padding=1)
-        layers += [convolution, nn.BatchNorm2d(outside), nn.ReLU()]
-    features = wide[-1] * (height // 8) * (width // 8)
-    last = nn.Linear(256, 2 * latents)
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)
-    layers += [nn.Flatten(), nn.Linear(features, 256), nn.ReLU(), last]
-    return Encoder(nodes=("M", "F", "B"), given=("X", "Y"), net=nn.Sequential(*layers))
+    widths = [noise.width for noise in noises if noise is not None]
+    net = ImageEncoder(image.event[-1], classes, widths, channels, colours)
+    return Encoder(nodes=("M", "F", "B"), given=("X", "Y"), net=net)

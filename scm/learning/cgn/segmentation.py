@@ -64,11 +64,11 @@ class Segmenting(Stage):
 
 
 def odds_of(cgn: CGN) -> PixelOdds:
-    """The first layer of the model's encoder."""
+    """What the model's encoder sees of an image."""
     assert cgn.encoder is not None
-    layer = cgn.encoder.net[0]
-    assert isinstance(layer, PixelOdds)
-    return layer
+    odds = cgn.encoder.net.odds
+    assert isinstance(odds, PixelOdds)
+    return odds
 
 
 def start_odds(

@@ -87,7 +87,7 @@ class Settings:
     patches: int = 512
     keep: float = 0.99
     temperature: float = 2.0
-    jitter: float = 0.3
+    jitter: float = 0.1
     limits: Limits = field(default_factory=Limits)
     watch_from: float = 0.3
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from scm.errors import ScmError
 from scm.learning.cgn.health import MaskMonitor
 from scm.learning.cgn.model import CGN, image_encoder
+from scm.learning.cgn.prior import standardise
 from scm.learning.cgn.segmentation import Segmenting, collect_patches, start_odds
 from scm.learning.cgn.settings import Settings, settings_of
 from scm.learning.cgn.stages import Adversarial, Autoencoding, Stage
@@ -162,6 +163,8 @@ class _Run:
         self.cgn.load_state_dict(self.average)
         self.cgn.zero_grad(set_to_none=True)
         self.cgn.eval()
+        if self.cgn.encoder is not None:
+            standardise(self.cgn, self.images, self.labels)
         if self.settings.textures == "patches":
             collect_patches(self.cgn, self.images, self.labels, self._generator("patches", 0))
         return self.cgn

@@ -1,0 +1,241 @@
+"""The report of an audit: a page that needs no network, with JSON and a table beside it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import scm
+from scm.discovery.attributes import Attribute
+from scm.discovery.audit import Audit, audit
+from scm.discovery.diagnosis import latent_head
+from scm.discovery.evidence import counterfactuals, paper
+from scm.discovery.kept import Kept, finite, write_whole
+from scm.discovery.readings import readings, units
+from scm.discovery.report_page import page
+from scm.errors import ScmError
+from scm.mechanisms.latent import LatentGenerator
+from scm.progress import progress_bar
+
+__all__ = ["audit_report", "write_report"]
+
+_SCALED = 5_000  # samples that an attribute's standard deviation is taken over
+_QUICK_TESTS = {"fit": 1_500, "block": 400, "moved": 100}
+_QUICK_SHOWN = {"n": 1_000, "permutations": 99, "moved": 50}
+_QUICK = "a quick run, on a fraction of the samples: a look, not a result"
+_PROBED = 16  # units that tell whether a generator is the one of a run before
+
+
+def audit_report(
+    generator: LatentGenerator,
+    attributes: Sequence[Attribute],
+    folder: str | Path,
+    *,
+    title: str = "a generator",
+    seed: int = 0,
+    quick: bool = False,
+    resume: bool = False,
+    progress: bool = True,
+) -> Audit:
+    """Audit a generator and report it; what is done is kept, so that a run can be cut off.
+
+    Args:
+        generator: The generator.
+        attributes: At least two, as for `audit`.
+        folder: Where the report goes: `index.html`, `audit.json`, `pairs.csv`, and the folder
+            `kept` of what is done.
+        title: What is audited, in the page's words.
+        seed: Seed of everything.
+        quick: Do a fraction of the work: a look, not a result.
+        resume: Go on with a run of the same audit that is in the folder.
+        progress: Show progress bars, on a terminal or in a notebook.
+
+    Raises:
+        ScmError: As `audit`; or if the folder is not empty and is no run of the same audit, or is
+            one and `resume` was not asked for.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from scm.mechanisms import Real
+        >>> generator = LatentGenerator(torch.nn.Linear(3, 2), 3, Real((2,)))
+        >>> two = [Attribute.from_measure(n, lambda x, k=k: x[:, k]) for k, n in enumerate("ab")]
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> found = audit_report(generator, two, folder, quick=True, progress=False)
+        >>> sorted(path.name for path in folder.iterdir())
+        ['audit.json', 'index.html', 'kept', 'pairs.csv']
+    """
+    identity = _identity(generator, attributes, seed) | {"title": title, "quick": quick}
+    kept = Kept(folder, identity, resume)
+    tests: dict[str, Any] = _QUICK_TESTS if quick else {}
+    found = audit(generator, attributes, seed=seed, progress=progress, keep=kept, **tests)
+    if quick:
+        found = replace(found, warnings=(*found.warnings, _QUICK))
+    shown = _QUICK_SHOWN if quick else {}
+    _write(found, kept, generator, attributes, title, progress=progress, **shown)
+    return found
+
+
+def write_report(
+    found: Audit,
+    folder: str | Path,
+    *,
+    generator: LatentGenerator,
+    attributes: Sequence[Attribute],
+    title: str = "a generator",
+    n: int = 5_000,
+    permutations: int = 1_000,
+    moved: int = 200,
+    resume: bool = False,
+    progress: bool = True,
+) -> Path:
+    """Report an audit that was made: a page, JSON and a table, in a folder of their own.
+
+    Args:
+        found: The audit.
+        folder: Where the report goes: `index.html`, `audit.json`, `pairs.csv`, and the folder
+            `kept` of what is done.
+        generator: The generator that was audited.
+        attributes: Its attributes, those of the audit.
+        title: What was audited, in the page's words.
+        n: Units of the paper's estimator.
+        permutations: Draws of each of its nulls.
+        moved: Units that are moved for the counterfactuals.
+        resume: Go on with a report of the same audit that is in the folder.
+        progress: Show a progress bar, on a terminal or in a notebook.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        ScmError: If the attributes are not the audit's; or the folder is not empty and is no
+            report of the same audit, or is one and `resume` was not asked for.
+    """
+    names = tuple(a.name for a in attributes)
+    if names != found.names:
+        raise ScmError(f"the attributes {names} were given; the audit is of {found.names}")
+    options = {"n": n, "permutations": permutations, "moved": moved}
+    identity = _identity(generator, attributes, found.seed) | {"title": title, **options}
+    identity["audit"] = json.loads(found.to_json())
+    kept = Kept(folder, identity, resume)
+    return _write(found, kept, generator, attributes, title, progress=progress, **options)
+
+
+def _write(
+    found: Audit,
+    kept: Kept,
+    generator: LatentGenerator,
+    attributes: Sequence[Attribute],
+    title: str,
+    *,
+    n: int = 5_000,
+    permutations: int = 1_000,
+    moved: int = 200,
+    progress: bool,
+) -> Path:
+    seed, pairs = found.seed, list(combinations(range(len(attributes)), 2))
+    scales = kept("scales", partial(_scales, generator, attributes, seed))
+    latents = units(generator, moved, seed + 1)
+    heads: dict[str, Attribute | str] = {}
+    moves, papers = [], []
+
+    def of_pair(i: int, j: int) -> dict[str, Any]:
+        for a in (attributes[i], attributes[j]):
+            if a.name not in heads:
+                heads[a.name] = _head(generator, a, seed)
+        two = (heads[attributes[i].name], heads[attributes[j].name])
+        return paper(generator, *two, n=n, permutations=permutations, seed=seed)
+
+    with progress_bar("report", len(attributes) + len(pairs), "pieces", progress) as advance:
+        for k, a in enumerate(attributes):
+            work = partial(counterfactuals, generator, attributes, a, latents, scales)
+            moves.append(kept(f"moved-{k}", work))
+            advance(a.name)
+        for i, j in pairs:
+            papers.append(kept(f"pair-{i}-{j}", partial(of_pair, i, j)))
+            advance(f"{attributes[i].name} {attributes[j].name}")
+    told = json.loads(found.to_json())
+    about = [_about(a) for a in attributes]
+    counted = [{k: v for k, v in each.items() if k != "pictures"} for each in moves]
+    everything = {
+        "title": title,
+        "version": scm.__version__,
+        **told,
+        "about": about,
+        "moves": counted,
+        "paper": papers,
+    }
+    write_whole(kept.folder / "pairs.csv", _csv(told["pairs"]))
+    text = json.dumps(finite(everything), indent=1, ensure_ascii=False)
+    write_whole(kept.folder / "audit.json", text + "\n")
+    index = kept.folder / "index.html"
+    write_whole(index, page(title, told, about, moves, papers))
+    return index
+
+
+def _identity(
+    generator: LatentGenerator, attributes: Sequence[Attribute], seed: int
+) -> dict[str, Any]:
+    """What makes a run another one: names, sizes, seed, and readings of the same few units."""
+    latents = generator.draw(_PROBED, seed)
+    made = generator.generate(latents)
+    means = made.flatten(1).double().mean(1).tolist()
+    read = [a.read(latents if a.space == "latent" else made) for a in attributes]
+    return {
+        "version": scm.__version__,
+        "seed": seed,
+        "attributes": [f"{a.name}: {a.kind}" for a in attributes],
+        "generator": [f"{tuple(generator.latent)} -> {generator.type}", *means],
+        "readings": [values.double().flatten().tolist() for values in read],
+    }
+
+
+def _scales(
+    generator: LatentGenerator, attributes: Sequence[Attribute], seed: int
+) -> dict[str, float]:
+    read = readings(generator, attributes, units(generator, _SCALED, seed))
+    return {name: float(values.double().std()) for name, values in read.items()}
+
+
+def _head(generator: LatentGenerator, attribute: Attribute, seed: int) -> Attribute | str:
+    try:
+        return latent_head(generator, attribute, _SCALED, 1.0, seed)
+    except ScmError as error:
+        return str(error)
+
+
+def _about(attribute: Attribute) -> dict[str, Any]:
+    return {
+        "name": attribute.name,
+        "kind": attribute.kind,
+        "reads": attribute.space,
+        "score": "measured, not learnt" if attribute.score is None else str(attribute.score),
+        "notes": list(attribute.notes),
+    }
+
+
+def _csv(pairs: Sequence[Mapping[str, Any]]) -> str:
+    """One row for each pair, as `Audit.to_pandas` has them; lists as JSON."""
+    rows = [_flat(pair) for pair in pairs]
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    written = io.StringIO()
+    table = csv.DictWriter(written, columns, lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    return written.getvalue()
+
+
+def _flat(content: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, dict):
+            row |= _flat(value, f"{before}{key}.")
+        else:
+            row[before + key] = json.dumps(value) if isinstance(value, list) else value
+    return row

@@ -1,0 +1,142 @@
+"""Nothing is lost: what was killed at any moment is completed by the same command."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scm.errors import ScmError
+from scm.generation import generate
+from scm.generation.folder import JOURNAL
+
+from .models import PICTURES, TABLE
+
+ROOT = Path(__file__).parents[2]
+COMMAND = "from scm.cli import app; app()"
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def begin(model: str, out: Path, units: int, shards: int, workers: int) -> subprocess.Popen[bytes]:
+    words = f"generate {model} --out {out} --units {units} --shards {shards} --workers {workers}"
+    return subprocess.Popen([sys.executable, "-c", COMMAND, *words.split()], cwd=ROOT)
+
+
+def finished(out: Path) -> int:
+    """Number of shards that the journal lists."""
+    journal = out / JOURNAL
+    return journal.read_bytes().count(b"\n") - 1 if journal.exists() else 0
+
+
+def test_a_driver_killed(tmp_path: Path) -> None:
+    file, out = tmp_path / "table.py", tmp_path / "out"
+    file.write_text(TABLE)
+    arguments: dict[str, Any] = {"units": 2000, "shards": 400, "workers": 1}
+    generate(f"{file}:model", tmp_path / "whole", **arguments)
+    moment = random.Random(os.urandom(8)).randint(1, 200)
+    driver = begin(f"{file}:model", out, 2000, 400, 1)
+    while finished(out) < moment and driver.poll() is None:
+        time.sleep(0.002)
+    driver.kill()
+    assert driver.wait() == -9
+    kept = finished(out)
+    assert moment <= kept < 400, f"killed at shard {moment}"
+    lines = (out / JOURNAL).read_text().splitlines()[1:]
+    names = [f"shard-{k:06d}.parquet" for k in range(len(lines) - 1)]
+    before = {name: (out / name).stat() for name in names}
+    generate(f"{file}:model", out, **arguments)
+    assert content(out) == content(tmp_path / "whole"), f"killed at shard {moment}"
+    for name, stat in before.items():
+        now = (out / name).stat()
+        assert (now.st_ino, now.st_mtime_ns) == (stat.st_ino, stat.st_mtime_ns)
+
+
+def test_a_journal_cut_off(tmp_path: Path) -> None:
+    file, out = tmp_path / "table.py", tmp_path / "out"
+    file.write_text(TABLE)
+    where = f"{file}:model"
+    generate(where, tmp_path / "whole", 30, shards=3, workers=1)
+    out.mkdir()
+
+    class StopError(Exception):
+        pass
+
+    def stop(folder: Any, manifest: Any) -> None:
+        raise StopError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("scm.generation.generating.Folder.finish", stop)
+        with pytest.raises(StopError):
+            generate(where, out, 30, shards=3, workers=1)
+    whole = (out / JOURNAL).read_bytes()
+    end = whole.rindex(b"\n", 0, -1) + 1
+    for cut in (end, end + 1, len(whole) - 1, len(whole)):
+        (out / JOURNAL).write_bytes(whole[:cut])
+        (out / ".scm-0123.tmp").write_bytes(b"half a shard")
+        generate(where, out, 30, shards=3, workers=1)
+        assert content(out) == content(tmp_path / "whole")
+        (out / "manifest.json").unlink()
+    for damaged in (whole[5:], whole.replace(b"number", b"numbed"), b"", b"\xff" + whole):
+        (out / JOURNAL).write_bytes(damaged)
+        with pytest.raises(ScmError, match="unfinished.jsonl is damaged"):
+            generate(where, out, 30, shards=3, workers=1)
+
+
+DEADLY = """
+import os, pathlib, signal
+
+def deadly(X):
+    flag = pathlib.Path(__file__).with_name("deadly")
+    if flag.exists() and len(X.flatten()) > 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return X
+
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_killed(tmp_path: Path) -> None:
+    file, out = tmp_path / "table.py", tmp_path / "out"
+    file.write_text(DEADLY + TABLE.replace("torch.tanh(X)", "deadly(X)"))
+    where = f"{file}:model"
+    generate(where, tmp_path / "whole", 40, shards=4, workers=1)
+    (tmp_path / "deadly").touch()
+    with pytest.raises(ScmError, match="a worker process died"):
+        generate(where, out, 40, shards=4, workers=2)
+    (tmp_path / "deadly").unlink()
+    generate(where, out, 40, shards=4, workers=2)
+    assert content(out) == content(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_fifty_kills(tmp_path: Path) -> None:
+    """Five data sets, ten kills each of driver and workers, at random moments of their work."""
+    file = tmp_path / "pictures.py"
+    file.write_text(PICTURES)
+    units, shards, chance = 12_000, 400, random.Random(8)
+    generate(f"{file}:model", tmp_path / "whole", units, shards=shards, workers=1)
+    whole, kills = content(tmp_path / "whole"), 0
+    for repeat in range(5):
+        out = tmp_path / f"out{repeat}"
+        for _ in range(10):
+            before = finished(out)
+            driver = begin(f"{file}:model", out, units, shards, 2)
+            while finished(out) <= before and driver.poll() is None:
+                time.sleep(0.002)
+            time.sleep(chance.random() * 0.1)
+            driver.kill()
+            kills += driver.wait() == -9
+        generate(f"{file}:model", out, units, shards=shards, workers=1)
+        time.sleep(1)
+        assert content(out) == whole
+    print(f"{kills} kills that found the driver at work")
+    assert kills >= 45
