@@ -225,12 +225,12 @@ def audit(
             todo = partial(_assess, behind, same, heads, adjustment, rules, tests, own)
             again.append(keep(f"tests-turned-{k}", todo))
             advance("latent turned")
-        found = {}
+        found: dict[tuple[str, str], Direction] = {}
         by_name = {a.name: a for a in attributes}
         for pair in pairs:
             told: Diagnosis | str | None = None
             if diagnosis:
-                two = (by_name[name] for name in pair)
+                two = by_name[pair[0]], by_name[pair[1]]
                 told = keep(f"diagnosis-{len(found)}", partial(_diagnosed, generator, *two, seed))
                 advance(" ".join(pair))
             found[pair] = _joined(first[pair], [each[pair] for each in again], told)

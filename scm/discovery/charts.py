@@ -68,7 +68,8 @@ def histogram(values: Sequence[float], observed: float, x: str, label: str, bins
         >>> histogram([0.0, 0.1, 0.2], 0.5, "delta-tau", "three draws").count("<rect")
         3
     """
-    low, high = _apart((min(*values, observed), max(*values, observed)))
+    values = [value for value in values if math.isfinite(value)]
+    low, high = _apart((min([*values, observed]), max([*values, observed])))
     width = (high - low) / bins
     counts = [0] * bins
     for value in values:

@@ -47,9 +47,10 @@ def counterfactuals(
         reach: Largest dose that is aimed at, in standard deviations, down and up.
 
     Returns:
-        `units`, how many; `doses`, aimed at, in standard deviations; `changes`, mean change of every attribute from
-        where the units were, by name; `pictures`, a PNG of the first units at each dose as a data
-        URI, of images; `numbers`, means of what is made at each dose, of anything else.
+        `units`, how many; `doses`, aimed at, in standard deviations; `changes`, mean change of
+        every attribute from where the units were, by name; `pictures`, a PNG of the first units
+        at each dose as a data URI, of images; `numbers`, means of what is made at each dose, of
+        anything else.
     """
     ends = {0: latents}
     for sign in (-1, 1):

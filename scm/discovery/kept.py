@@ -35,7 +35,7 @@ class Kept:
     Results are numbers, text, lists, tuples, dictionaries and the findings of an audit.
 
     Args:
-        folder: Folder of the run; made where it does not exist.
+        folder: Folder of the run; made with the first result, where it does not exist.
         identity: What the run is of; JSON. Numbers need agree to three digits alone.
         resume: Whether the folder may hold a run that was begun before.
 
@@ -55,22 +55,18 @@ class Kept:
     def __init__(
         self, folder: str | Path, identity: Mapping[str, Any], resume: bool = False
     ) -> None:
-        self.folder = Path(folder)
-        run = self.folder / "kept" / "run.json"
-        if self.folder.exists() and not self.folder.is_dir():
-            raise ScmError(f"{self.folder} is a file; expected a folder for the report")
-        try:
-            if self.folder.is_dir() and any(self.folder.iterdir()):
-                self._check(run, identity, resume)
-            run.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(run, json.dumps(identity, indent=1))
-        except OSError as error:
-            raise ScmError(
-                f"the folder {self.folder} cannot be written ({error.strerror}); choose another"
-            ) from error
+        self.folder, self.identity = Path(folder), identity
+        self._run = self.folder / "kept" / "run.json"
+        there = next(p for p in (self.folder, *self.folder.absolute().parents) if p.exists())
+        if not there.is_dir():
+            raise ScmError(f"{there} is a file; expected a folder for the report")
+        if not os.access(there, os.W_OK):
+            raise ScmError(f"the folder {there} cannot be written; choose another")
+        if there == self.folder and any(there.iterdir()):
+            self._check(identity, resume)
 
-    def _check(self, run: Path, identity: Mapping[str, Any], resume: bool) -> None:
-        known = _read(run)
+    def _check(self, identity: Mapping[str, Any], resume: bool) -> None:
+        known = _read(self._run)
         if known is None:
             raise ScmError(
                 f"the folder {self.folder} is not empty and holds no run of this audit; choose "
@@ -98,6 +94,9 @@ class Kept:
             result: Result = _unpacked(known["result"])
             return result
         result = work()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not self._run.exists():
+            write_whole(self._run, json.dumps(self.identity, indent=1))
         write_whole(file, json.dumps({"result": _packed(result)}))
         return result
 

@@ -314,7 +314,8 @@ def _rows(samples: Samples, column: Column) -> np.ndarray:
     values = samples[column.node].detach().to("cpu", getattr(torch, column.dtype))
     worlds = math.prod(values.shape[: len(samples.worlds)])
     by_unit = values.reshape(worlds, samples.n, *column.shape).transpose(0, 1)
-    return by_unit.reshape(worlds * samples.n, *column.shape).numpy()
+    rows: np.ndarray = by_unit.reshape(worlds * samples.n, *column.shape).numpy()
+    return rows
 
 
 def _divided(plan: Plan, wanted: int | None) -> Plan:

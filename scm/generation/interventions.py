@@ -179,6 +179,8 @@ def _value(model: SCM, node: str, value: Any) -> Value:
         )
     if not isinstance(kind, Categorical):
         return float(value)
+    if isinstance(value, float) and value.is_integer() and value not in kind.names:
+        value = int(value)
     try:
         code = int(kind.encode(value, torch.zeros(())))
     except ValueError as error:
@@ -198,8 +200,7 @@ def _number(text: str, node: str, kind: NodeType | None = None) -> Any:
         if isinstance(kind, Categorical):
             return text
         raise InterventionError(
-            f"{text!r} was given for {node!r}; expected a number, NATURAL, or "
-            f"{_LAWS}"
+            f"{text!r} was given for {node!r}; expected a number, NATURAL, or {_LAWS}"
         ) from None
     if not math.isfinite(number):
         raise InterventionError(f"{text!r} was given for {node!r}; expected a finite number")

@@ -274,24 +274,25 @@ def _column(entry: Any) -> Column:
         storage=_among(entry, "storage", get_args(Storage)),
         file=file,
         levels=None if levels is None else tuple(_take(entry, "levels", list)),
-        range=None if span is None else tuple(_take(entry, "range", list)),  # type: ignore[arg-type]
+        range=None if span is None else tuple(_take(entry, "range", list)),
     )
     sizes = all(type(size) is int and 0 <= size < 2**31 for size in column.shape)
     fits = sizes and len(column.shape) <= 16 and math.prod(column.shape) < 2**40
     own = column.storage in ("npy", "png")
-    fits &= own == isinstance(file, str) and (not own or _is_file(file, column.storage))
+    fits &= _is_file(file, column.storage) if own else file is None
     fits &= all(isinstance(name, str) for name in column.levels or ())
-    if column.kind == "image":
-        fits &= len(column.shape) == 3 and all(column.shape) and _is_range(span)
-    if column.storage == "png":
-        fits &= column.kind == "image" and column.shape[0] <= 4 and column.dtype == "float32"
+    if fits and column.kind == "image":
+        fits = len(column.shape) == 3 and all(column.shape) and _is_range(span)
+    if fits and column.storage == "png":
+        fits = column.kind == "image" and column.shape[0] <= 4 and column.dtype == "float32"
     if not fits:
         raise ScmError(f"the column {column.node!r:.60} is {_short(entry)}, which makes no sense")
     return column
 
 
-def _is_file(file: str, storage: str) -> bool:
-    return re.fullmatch(rf"[A-Za-z0-9_-]{{1,50}}\.{storage}", file) is not None
+def _is_file(file: Any, storage: str) -> bool:
+    named = isinstance(file, str)
+    return named and re.fullmatch(rf"[A-Za-z0-9_-]{{1,50}}\.{storage}", file) is not None
 
 
 def _is_range(span: Any) -> bool:

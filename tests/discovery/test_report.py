@@ -41,6 +41,9 @@ def attributes(generator):
 
 number = 3
 broken = [1, 2]
+
+def twins(generator):
+    return attributes(generator)[:1] * 2
 """
 
 
@@ -247,8 +250,8 @@ def test_a_report_goes_on_after_a_kill(tmp_path, monkeypatch):
     assert not (tmp_path / "cut" / "index.html").exists()
     with monkeypatch.context() as patch:  # what is done is not done again
         patch.setattr(evidence, "gradient_step", killed)
-        patch.setattr("scm.discovery.audit._assess", killed)
-        patch.setattr("scm.discovery.audit.diagnose", killed)
+        patch.setitem(audit.__globals__, "_assess", killed)
+        patch.setitem(audit.__globals__, "diagnose", killed)
         found = audit_report(IMAGES, ATTRIBUTES, tmp_path / "cut", resume=True, **options)
     whole = audit_report(IMAGES, ATTRIBUTES, tmp_path / "whole", **options)
     assert found.to_json() == whole.to_json()
@@ -309,6 +312,7 @@ def test_the_command(tmp_path, monkeypatch):
         ("number", "attributes", "is a int; expected an scm.mechanisms.LatentGenerator"),
         ("made", "broken", "is a list; expected a list of scm.discovery.Attribute"),
         ("mad", "attributes", "did you mean 'made'"),
+        ("made", "twins", "more than once"),
     ],
 )
 def test_a_command_that_is_refused_says_so_in_one_line(tmp_path, generator, attributes, message):

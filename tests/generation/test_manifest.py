@@ -38,7 +38,7 @@ ANYTHING = st.recursive(
     | st.integers()
     | st.floats()
     | st.text(max_size=5)
-    | st.sampled_from([10**5000, -(2**63), "../x", "NaN", 2**31]),
+    | st.sampled_from([10**4000, -(2**63), "../x", "NaN", 2**31]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=5,
 )
@@ -102,11 +102,7 @@ def test_altered_values(path: tuple[Any, ...], value: Any, drop: bool) -> None:
     else:
         inside[path[-1]] = value
     try:
-        text = json.dumps(document)
-    except ValueError:  # an integer that has too many digits
-        return
-    try:
-        found = parse(text)
+        found = parse(json.dumps(document))
     except ScmError:
         return
     assert parse(found.text()) == found

@@ -75,7 +75,7 @@ class Settings:
     texture_latent: int = 3
     shape_width: int = 96
     encoder_width: int = 24
-    steps: int = 2200
+    steps: int = 5000
     batch: int = 64
     lr: float = 2e-3
     frozen: int = 120
@@ -111,7 +111,7 @@ SETTINGS: dict[str, Settings] = {
         weights=Weights(reconstruction=1.0, divergence=0.05, binary=30.0, mask=500.0, edge=1000.0),
         centre=1.5,
         frozen=30,
-        steps=1500,
+        steps=4000,
     ),
 }
 _PAPER = Settings(
