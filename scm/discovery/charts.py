@@ -165,8 +165,8 @@ def _ticks(low: float, high: float, about: int = 5) -> list[float]:
     """Round numbers between the ends.
 
     Example:
-        >>> _ticks(-0.03, 0.1)
-        [-0.02, 0.0, 0.02, 0.04, 0.06, 0.08, 0.1]
+        >>> _ticks(-0.03, 0.07)
+        [-0.02, 0.0, 0.02, 0.04, 0.06]
     """
     rough = (high - low) / about
     power = 10.0 ** math.floor(math.log10(rough))

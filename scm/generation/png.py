@@ -51,7 +51,10 @@ def read_png(content: bytes, shape: tuple[int, ...]) -> np.ndarray:
         whole = False
     if not whole or content != head + _chunk(b"IDAT", body) + _END:
         raise ScmError(f"a picture of {shape} is damaged; scm generate --verify tells which shard")
-    return np.frombuffer(data, np.uint8).reshape(shape[0], -1)[:, 1:].reshape(shape)
+    rows = np.frombuffer(data, np.uint8).reshape(shape[0], -1)
+    if rows[:, 0].any():
+        raise ScmError(f"a picture of {shape} has filters, so scm generate did not write it")
+    return rows[:, 1:].reshape(shape)
 
 
 def _head(shape: tuple[int, ...]) -> bytes:

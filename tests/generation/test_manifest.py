@@ -65,7 +65,7 @@ def test_round_trip() -> None:
     assert again.plan.differences(PLAN) == []
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=200))
 def test_any_bytes(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "manifest.json"
@@ -74,7 +74,7 @@ def test_any_bytes(content: bytes, tmp_path: Path) -> None:
         read_manifest(tmp_path)
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     at=st.integers(0, len(MANIFEST.text()) - 1),
     length=st.integers(0, 8),
@@ -90,7 +90,7 @@ def test_altered_bytes(at: int, length: int, other: bytes, tmp_path: Path) -> No
     assert parse(found.text()) == found
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(path=st.sampled_from(PATHS), value=ANYTHING, drop=st.booleans())
 def test_altered_values(path: tuple[Any, ...], value: Any, drop: bool) -> None:
     document = json.loads(MANIFEST.text())
