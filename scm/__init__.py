@@ -10,6 +10,7 @@ if TYPE_CHECKING:
         datasets,
         discovery,
         estimators,
+        generation,
         interventions,
         learning,
         mechanisms,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         ScmError,
     )
     from scm.estimate import Estimate, Interval
+    from scm.generation import generate
     from scm.graph import CausalGraph
     from scm.mechanisms import (
         CVAE,
@@ -75,6 +77,8 @@ __all__ = [
     "discovery",
     "estimators",
     "from_pgmpy",
+    "generate",
+    "generation",
     "interventions",
     "learning",
     "load",
@@ -93,6 +97,7 @@ _HOMES = {
         "ScmError",
     ),
     "scm.estimate": ("Estimate", "Interval"),
+    "scm.generation": ("generate",),
     "scm.graph": ("CausalGraph",),
     "scm.mechanisms": (
         "CVAE",
@@ -119,6 +124,7 @@ _PACKAGES = (
     "datasets",
     "discovery",
     "estimators",
+    "generation",
     "interventions",
     "learning",
     "mechanisms",

@@ -17,6 +17,7 @@ HEAVY = {
     "lingam",
     "matplotlib",
     "pandas",
+    "pyarrow",
     "pyro",
     "pytorch_pretrained_biggan",
     "ray",

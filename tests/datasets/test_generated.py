@@ -59,9 +59,10 @@ def test_loaders(folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on a machine of one core
 def test_loader_workers(folder: Path) -> None:
     loader = DataLoader(
-        Generated(folder).stream(), batch_size=None, num_workers=3, multiprocessing_context="spawn"
+        Generated(folder).stream(), batch_size=None, num_workers=2, multiprocessing_context="spawn"
     )
     assert sorted((int(r["unit"]), int(r["world"])) for r in loader) == ROWS
 
