@@ -137,7 +137,7 @@ def correlation(a: Sequence[float], b: Sequence[float]) -> tuple[float, str]:
 
     Example:
         >>> correlation([0, 1, 2, 3, 4], [0, 1, 3, 2, 4])
-        (0.9, '95% interval 0.0859 to 0.993 (Fisher)')
+        (0.9, '95% interval 0.0861 to 0.993 (Fisher)')
     """
     from scipy.stats import pearsonr
 

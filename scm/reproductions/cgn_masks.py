@@ -118,6 +118,7 @@ def overlap(masks: Tensor, truth: Tensor) -> Tensor:
     """Intersection over union of masks and digits `(n, 1, h, w)`, both cut at 1/2; `(n,)`.
 
     Example:
+        >>> import torch
         >>> half = torch.tensor([[[[1.0, 1.0, 0.0, 0.0]]]])
         >>> overlap(half, torch.tensor([[[[0.0, 1.0, 0.0, 0.0]]]])), overlap(0 * half, half)
         (tensor([0.5000]), tensor([0.]))

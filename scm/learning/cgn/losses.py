@@ -87,7 +87,7 @@ def mixture(masks: Tensor, front: Tensor, back: Tensor) -> Tensor:
     Example:
         >>> certain = torch.ones(1, 1, 2, 2)
         >>> mixture(certain, torch.log(certain / 2), torch.log(certain / 4))    # 4 log 2
-        tensor(2.7730)
+        tensor(2.7728)
     """
     inside = masks.clamp(1e-4, 1 - 1e-4)
     each = torch.logaddexp(inside.log() + front, (1 - inside).log() + back)
