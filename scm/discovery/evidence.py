@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import struct
-import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +16,7 @@ from scm.discovery.nulls import Null
 from scm.discovery.responses import gradient_step
 from scm.errors import ScmError
 from scm.estimate import Estimate
+from scm.generation.png import write_png
 from scm.mechanisms.latent import LatentGenerator
 from scm.mechanisms.types import Image
 
@@ -145,17 +144,8 @@ def png(image: Tensor) -> bytes:
         >>> png(torch.zeros(1, 2, 2))[:4]
         b'\x89PNG'
     """
-    channels, height, width = image.shape
     pixels = (image.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
-    rows = pixels.permute(1, 2, 0).contiguous().numpy()
-    raw = b"".join(b"\0" + row.tobytes() for row in rows)
-    colour = 0 if channels == 1 else 2
-    header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(raw, 9)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    )
+    return write_png(pixels.permute(1, 2, 0).contiguous().numpy())
 
 
 def _column(images: Tensor) -> str:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from scm.errors import ScmError
+from scm.files import write_whole
 
-__all__ = ["Keep", "Kept", "at_once", "finite", "write_whole"]
+__all__ = ["Keep", "Kept", "at_once", "finite"]
 
 Result = TypeVar("Result")
 Keep = Callable[[str, Callable[[], Any]], Any]
@@ -99,16 +100,6 @@ class Kept:
             write_whole(self._run, json.dumps(self.identity, indent=1))
         write_whole(file, json.dumps({"result": _packed(result)}))
         return result
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def finite(content: Any) -> Any:

@@ -17,10 +17,11 @@ from scm.discovery.attributes import Attribute
 from scm.discovery.audit import Audit, audit
 from scm.discovery.diagnosis import latent_head
 from scm.discovery.evidence import counterfactuals, paper
-from scm.discovery.kept import Kept, finite, write_whole
+from scm.discovery.kept import Kept, finite
 from scm.discovery.readings import readings, units
 from scm.discovery.report_page import page
 from scm.errors import ScmError
+from scm.files import write_whole
 from scm.mechanisms.latent import LatentGenerator
 from scm.progress import progress_bar
 

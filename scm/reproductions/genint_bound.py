@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +36,7 @@ from torch.nn import functional as F
 
 from scm.estimators import log_densities, log_density
 from scm.interventions.steering import SupportWarning
-from scm.interventions.strategy import Strategy
-from scm.reproductions.genint_images import CANDIDATES, generated, image_count, steered
+from scm.reproductions.genint_images import EVERY, Candidate, generated, image_count, steered
 from scm.reproductions.genint_parts import (
     Domain,
     Images,
@@ -62,38 +60,9 @@ _KINDS = ("classifier", "pixels", "pixels, within classes")
 _WIDTH = 16  # of the classifiers: half the paper's, for there are many
 
 
-@dataclass(frozen=True)
-class _Candidate:
-    """A strategy of a generator, from exemplars of the prior or of the encoder."""
-
-    latents: int
-    strategy: Strategy
-    start: str = "prior"
-
-    @property
-    def name(self) -> str:
-        """In words."""
-        chosen, scale = self.strategy.chosen, self.strategy.scale
-        at = "latents" if self.latents == 2 else "directions of the output"
-        what = f"{len(chosen)} {at} set within {scale:g} sd" if chosen else "no intervention"
-        return f"{self.latents} latents of the {self.start}, {what}"
-
-    @property
-    def label(self) -> str:
-        """For the names of cells."""
-        return f"{self.latents}-{self.start}-{len(self.strategy.chosen)}-{self.strategy.scale:g}"
-
-
-_EVERY = [
-    *(_Candidate(latents, s) for latents, several in CANDIDATES.items() for s in several),
-    _Candidate(16, Strategy(), "encoder"),
-    *(_Candidate(16, Strategy(None, 3, s, together=3), "encoder") for s in (1.7, 2.5, 4.0, 6.0)),
-]
-
-
 def run(study: Study) -> None:
     """Train a classifier on the images of every strategy; correlate, tabulate and draw."""
-    every = [_EVERY[at] for at in (0, 3, -2)] if study.quick else _EVERY
+    every = [EVERY[at] for at in (0, 3, -2)] if study.quick else EVERY
     scores: list[list[dict[str, Any]]] = [[] for _ in every]
     results: list[list[dict[str, Any]]] = [[] for _ in every]
     for seed in study.seeds:
@@ -130,7 +99,7 @@ def run(study: Study) -> None:
 
 
 def _of_candidate(
-    study: Study, seed: int, candidate: _Candidate
+    study: Study, seed: int, candidate: Candidate
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Its log P(x|z), and what a classifier learns from its images; each in a cell."""
     model = generator(study, seed, candidate.latents)
@@ -189,9 +158,7 @@ def _gaussian(a: Tensor, b: Tensor, sd: float = 0.2) -> Tensor:
     return -torch.cdist(a, b).square() / (2 * sd**2)
 
 
-def _conclude(
-    study: Study, what: str, bound: Any, causal: Any, every: Sequence[_Candidate]
-) -> None:
+def _conclude(study: Study, what: str, bound: Any, causal: Any, every: Sequence[Candidate]) -> None:
     """The rank correlation with its interval, and the strategies that would be chosen."""
     value, low, high = spearman(bound.mean(1), causal.mean(1))
     study.row(

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.console import Console
 
 from scm.errors import ScmError
-from scm.reproductions.study import Study, write_whole
+from scm.files import write_whole
+from scm.reproductions.study import Study
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import scm
 from scm.errors import ScmError
+from scm.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.console import Console
 
-__all__ = ["Row", "Study", "write_whole"]
+__all__ = ["Row", "Study"]
 
 Result = TypeVar("Result")
 
@@ -314,16 +315,6 @@ class Study:
                 f"{what} cannot be kept as JSON ({error}); use numbers, text, lists and "
                 "dictionaries, and study.path() for tensors and networks"
             ) from error
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
