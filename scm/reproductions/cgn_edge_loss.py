@@ -5,9 +5,10 @@ that their number "correlated strongly" with the classifier's accuracy. Here a d
 if its masks overlap the true ones (see `scm.reproductions.cgn_masks`).
 
 `group=edge` trains CGNs with and without the loss. The shipped recipe has other aids, under which
-hardly a mask collapses: a shape that starts in the centre and is frozen at first. Both are left
-out here, in every run, so that the loss alone makes the difference; trainings are short, and
-the classifiers learn from the counterfactuals of each.
+hardly a mask collapses: a shape that starts in the centre, and textures that start with the
+colours of the border and of what is least like it. Both are left out here, in every run, so that
+the loss alone makes the difference; trainings are short, and the classifiers learn from the
+counterfactuals of each.
 
 `group=collapse` trains the coloured variants as shipped, at full length, and counts the runs
 whose masks collapsed, with an exact interval of the rate; `steps=` shortens it.
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _STEPS, _BATCH = 600, 64
-_UNAIDED = {"frozen": 0, "centre": 0.0}
+_UNAIDED = {"cover": 0.0, "centre": 0.0}
 _EDGE: dict[str, dict[str, float]] = {"with the edge loss": {}, "without it": {"edge": 0.0}}
 _Runs = dict[str, list[dict[str, Any]]]
 """By row, what each seed gave."""

@@ -13,10 +13,10 @@ these stand for its losses:
 
 The shipped recipe has no `L_text` and `L_bg`: its textures are of one colour and cannot hold a
 digit. (Those of Wildlife are patches, which are not trained: it has no place here.) The rows "all
-losses" add both with the weight of `L_mask`. The other aids stay as shipped: a shape that is frozen
-at first, and starts in the centre. Trainings are short. Inception Scores need networks of ImageNet,
-and have no meaning here; accuracy of a classifier that learns from the counterfactuals stands in
-their place, on unbiased test digits.
+losses" add both with the weight of `L_mask`. The other aids stay as shipped: a shape that starts in
+the centre, and textures that start with colours guessed from the border. Trainings are short.
+Inception Scores need networks of ImageNet, and have no meaning here; accuracy of a classifier that
+learns from the counterfactuals stands in their place, on unbiased test digits.
 
 Source: Sauer and Geiger (2021), section 4.2, table 1; the reproduction's table 2.
 """

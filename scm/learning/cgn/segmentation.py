@@ -17,9 +17,8 @@ from scm.learning.cgn.settings import Settings
 from scm.learning.cgn.stages import Stage, one_cycle
 from scm.mechanisms.cgn_patches import PatchTexture, PixelOdds
 
-__all__ = ["Segmenting", "collect_patches", "odds_of", "start_odds"]
+__all__ = ["Segmenting", "collect_patches", "odds_of"]
 
-_BORDER = 3  # pixels at the border in which there is background alone
 _EDGE = 4  # a grid of places at which patches of background are cut
 
 
@@ -49,7 +48,8 @@ class Segmenting(Stage):
             if t > own.learn_from * self.steps:
                 inside = torch.sigmoid(torch.logit(m, 1e-4) + front - back)
                 colours = odds.nearest(images, labels)
-                odds.front.lerp_(odds.shares(colours, labels, inside), 0.03)
+                whole = (self.ranks.gather(part) for part in (colours, labels, inside))
+                odds.front.lerp_(odds.shares(*whole), 0.03)
         ramp = min(1.0, (t + 1) / (own.divergence_ramp * self.steps + 1))
         widths = torch.zeros(mean.shape[1])  # of textures, the noise is not looked for
         widths[encoder.split(torch.arange(encoder.width))["M"]] = ramp
@@ -69,47 +69,6 @@ def odds_of(cgn: CGN) -> PixelOdds:
     odds = cgn.encoder.net.odds
     assert isinstance(odds, PixelOdds)
     return odds
-
-
-def start_odds(
-    cgn: CGN, images: Tensor, labels: Tensor, cover: float, generator: torch.Generator
-) -> None:
-    """Give each label a palette, p_B from the border and p_F from what that leaves unexplained.
-
-    Args:
-        cgn: The model, whose encoder is changed.
-        images: Images `(n, 3, size, size)`.
-        labels: Classes `(n,)`.
-        cover: Share of an image that its object covers.
-        generator: Draws the images looked at.
-    """
-    odds = odds_of(cgn)
-    ring = losses.border(images, _BORDER).flatten()
-    for label in range(odds.classes):
-        rows = (labels == label).nonzero()[:, 0]
-        if not len(rows):
-            continue
-        rows = rows[torch.randint(len(rows), (500,), generator=generator).to(rows.device)]
-        seen = images[rows].flatten(2).mT
-        odds.set_palette(label, _palette(seen[:60].flatten(0, 1), odds.colours, generator))
-        own = labels[rows]
-        colours = odds.nearest(images[rows], own)
-        back = odds.shares(colours[:, ring], own, torch.ones_like(seen[:, ring, 0]))[label]
-        everywhere = odds.shares(colours, own, torch.ones_like(seen[..., 0]))[label]
-        front = torch.maximum(everywhere - (1 - cover) * back, 1e-2 * everywhere + 1e-5)
-        odds.back[label], odds.front[label] = back, front / front.sum()
-
-
-def _palette(pixels: Tensor, colours: int, generator: torch.Generator, rounds: int = 12) -> Tensor:
-    """Centres `(colours, 3)` of pixels `(n, 3)` by k-means."""
-    order = torch.randperm(len(pixels), generator=generator).to(pixels.device)
-    centres = pixels[order[torch.arange(colours).to(order) % len(order)]].clone()
-    for _ in range(rounds):
-        own = torch.cdist(pixels, centres).argmin(1)
-        count = torch.bincount(own, minlength=colours)[:, None]
-        total = torch.zeros_like(centres).index_add_(0, own, pixels)
-        centres = torch.where(count > 0, total / count.clamp_min(1), centres)
-    return centres
 
 
 def collect_patches(cgn: CGN, images: Tensor, labels: Tensor, generator: torch.Generator) -> None:

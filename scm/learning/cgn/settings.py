@@ -45,7 +45,8 @@ class Settings:
         frozen: Steps at the start in which the shape is not changed.
         divergence_ramp: Share of the steps over which the divergence is switched on.
         colours: Colours of a label's palette, by which pixels are told apart.
-        cover: Share of an image that its object covers, for the first guess of its colours.
+        cover: Share of an image that its object covers, for the first guess of its colours; 0
+            leaves textures of one colour to chance.
         learn_from: Share of the steps from which the objects' colours are learned.
         patch: Sides of the patches of foreground and background.
         patches: Patches of a label.
@@ -104,8 +105,8 @@ class Settings:
 
 
 SETTINGS: dict[str, Settings] = {
-    "coloured": Settings(mass=(0.02, 0.4), peak=True, temperature=1.0),
-    "double": Settings(),
+    "coloured": Settings(mass=(0.02, 0.4), peak=True, temperature=1.0, frozen=0, cover=0.05),
+    "double": Settings(frozen=0, cover=0.05),
     "wildlife": Settings(
         textures="patches",
         weights=Weights(reconstruction=1.0, divergence=0.05, binary=30.0, mask=500.0, edge=1000.0),

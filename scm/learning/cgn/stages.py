@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +13,8 @@ from torch.nn import functional as F
 from scm.learning.cgn import losses
 from scm.learning.cgn.model import CGN
 from scm.learning.cgn.settings import Settings
-from scm.mechanisms.cgn import ColourTexture, Labelled, compose
+from scm.learning.ranks import Ranks
+from scm.mechanisms.cgn import Labelled, compose
 
 __all__ = ["Adversarial", "Autoencoding", "Discriminator", "Stage"]
 
@@ -28,11 +28,14 @@ class Stage(ABC):
         batch: Images a step.
         optimisers: Its optimisers, by name.
         beside: Networks that are trained but are no part of the model.
+        ranks: The processes that train together. A loss is a mean over images, so that its
+            gradient is the mean of those of the ranks, each of which sees its part of the batch.
     """
 
     name: str
     steps: int
     batch: int
+    ranks = Ranks()
 
     def __init__(self, cgn: CGN, settings: Settings) -> None:
         self.cgn, self.settings = cgn, settings
@@ -41,7 +44,7 @@ class Stage(ABC):
 
     @abstractmethod
     def step(self, t: int, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        """Take step t on a batch, and return the masks that it made."""
+        """Take step t on this rank's part of a batch, and return the masks that it made."""
 
     def _mechanism(self, node: str) -> Labelled:
         mechanism = self.cgn.mechanisms[node]
@@ -56,7 +59,7 @@ class Stage(ABC):
         assert encoder is not None
         shown = F.one_hot(labels, self.settings.classes).to(images)
         mean, log_scale = encoder.net(torch.cat([images.flatten(1), shown], 1)).chunk(2, -1)
-        draw = torch.randn(mean.shape, generator=generator).to(mean)
+        draw = self.ranks.normal(*mean.shape, generator).to(mean)
         return mean, log_scale, encoder.split(mean + log_scale.exp() * draw)
 
     def _descend(
@@ -64,9 +67,11 @@ class Stage(ABC):
     ) -> None:
         optimiser = self.optimisers[name]
         for group in optimiser.param_groups:
-            group["lr"] = lr * group.get("scale", 1.0)
+            group["lr"] = lr
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        own = (p for group in optimiser.param_groups for p in group["params"])
+        self.ranks.add_gradients(own, mean=True)
         for parameter in frozen:
             parameter.grad = None
         optimiser.step()
@@ -99,9 +104,7 @@ class Stage(ABC):
 class Autoencoding(Stage):
     """Encoder and mechanisms together, as a conditional variational autoencoder.
 
-    It minimises `L_rec + KL(q(u | x, y) || N(0, I)) + L_shape + L_text + L_bg + L_edge`. The
-    shape stays as it is at first, a blob in the middle, until textures and backgrounds have
-    their colours: otherwise a class may settle for the inverted mask.
+    It minimises `L_rec + KL(q(u | x, y) || N(0, I)) + L_shape + L_text + L_bg + L_edge`.
     """
 
     name = "autoencode"
@@ -109,12 +112,8 @@ class Autoencoding(Stage):
     def __init__(self, cgn: CGN, settings: Settings) -> None:
         super().__init__(cgn, settings)
         self.steps, self.batch = settings.steps, settings.batch
-        textures = [self._mechanism(node) for node in ("F", "B")]
-        means = [m.linear.bias for m in textures if isinstance(m, ColourTexture)]
-        others = [p for p in cgn.parameters() if p.requires_grad and all(p is not m for m in means)]
-        # Mean colours have far to go, and u would say what they do not.
-        groups: list[dict[str, Any]] = [{"params": others}, {"params": means, "scale": 20.0}]
-        self.optimisers["all"] = torch.optim.Adam(groups, lr=settings.lr)
+        trained = [p for p in cgn.parameters() if p.requires_grad]
+        self.optimisers["all"] = torch.optim.Adam(trained, lr=settings.lr)
 
     def step(self, t: int, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         """One step of descent on a batch; see `Stage.step`."""
@@ -164,7 +163,7 @@ class Adversarial(Stage):
         for node in ("M", "F", "B"):
             mechanism = self._mechanism(node)
             assert mechanism.noise is not None
-            draw = torch.randn(len(labels), mechanism.noise.width, generator=generator)
+            draw = self.ranks.normal(len(labels), mechanism.noise.width, generator)
             parts.append(mechanism.generate(draw.to(images), labels))
         m, f, b = parts
         fake = compose(m, f, b)

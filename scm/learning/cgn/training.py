@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from scm.errors import ScmError
 from scm.learning.cgn.health import MaskMonitor
 from scm.learning.cgn.model import CGN, image_encoder
 from scm.learning.cgn.prior import standardise
-from scm.learning.cgn.segmentation import Segmenting, collect_patches, start_odds
+from scm.learning.cgn.segmentation import Segmenting, collect_patches
 from scm.learning.cgn.settings import Settings, settings_of
 from scm.learning.cgn.stages import Adversarial, Autoencoding, Stage
+from scm.learning.cgn.starts import start_colours, start_odds
 from scm.learning.checkpoint import read_checkpoint, write_checkpoint
+from scm.learning.ranks import Fabric, Ranks
 from scm.mechanisms.cgn import ColourTexture, Labelled, Shape
 from scm.mechanisms.cgn_conv import ConvShape, ConvTexture
 from scm.mechanisms.cgn_patches import PatchTexture
@@ -45,6 +48,7 @@ def train_cgn(
     checkpoint: str | Path | None = None,
     every: int = 100,
     progress: bool = True,
+    fabric: Fabric | None = None,
     **changes: Any,
 ) -> CGN:
     """Train a CGN on confounded images and their labels.
@@ -62,6 +66,7 @@ def train_cgn(
         checkpoint: File that the state is kept in; None for none.
         every: Steps between checkpoints.
         progress: Show a progress bar, on a terminal or in a notebook.
+        fabric: A launched `lightning_fabric.Fabric`, to train on several devices; as in `train`.
         **changes: Settings that differ.
 
     Returns:
@@ -69,7 +74,8 @@ def train_cgn(
 
     Raises:
         ScmError: If images, labels or settings do not fit, the checkpoint is of another run,
-            or the loss stops being finite.
+            the loss stops being finite, or ranks cannot have equal parts of a batch or do not
+            begin alike.
         CollapsedMaskError: If the masks of a class collapse, with what was measured.
 
     Source: Sauer and Geiger (2021), section 3 and appendix C; the recipe "autoencoder" is
@@ -77,7 +83,8 @@ def train_cgn(
     """
     own = settings_of(settings, recipe, **changes)
     _check(images, labels, own)
-    run = _Run(images, labels, own, seed, None if checkpoint is None else Path(checkpoint), every)
+    path = None if checkpoint is None else Path(checkpoint)
+    run = _Run(images, labels, own, seed, path, every, Ranks(fabric))
     return run.train(progress)
 
 
@@ -129,13 +136,16 @@ class _Run:
         seed: int,
         path: Path | None,
         every: int,
+        ranks: Ranks,
     ) -> None:
+        self.ranks, self.rows = ranks, ranks.rows(settings.batch)
         self.images, self.labels, self.settings = images, labels, settings
         self.seed, self.path, self.every = seed, path, every
         self.cgn = untrained(settings, seed)
         self.cgn.to(images)
-        if settings.textures == "patches":
-            start_odds(self.cgn, images, labels, settings.cover, self._generator("palettes", 0))
+        guess = {"colour": start_colours, "patches": start_odds}.get(settings.textures)
+        if guess is not None and settings.cover:
+            guess(self.cgn, images, labels, settings.cover, self._generator("palettes", 0))
         self.average = {k: v.detach().clone() for k, v in self.cgn.state_dict().items()}
         self.monitor = MaskMonitor(settings.classes)
         digest = hashlib.sha256(labels.cpu().numpy().tobytes())
@@ -150,6 +160,8 @@ class _Run:
     def train(self, progress: bool) -> CGN:
         stages: list[type[Stage]] = [_STAGES[self.settings.textures]]
         state = self._read()
+        begun = state and (state["stage"], state["step"])
+        self.ranks.agree(state["model"] if state else self.cgn.state_dict(), self.identity, begun)
         with seeded(self.seed):  # initial weights of discriminators
             for number, kind in enumerate(stages):
                 if state is not None and state["stage"] > number:
@@ -170,7 +182,7 @@ class _Run:
         return self.cgn
 
     def _stage(self, number: int, stage: Stage, state: Any, progress: bool) -> None:
-        start = 0
+        start, stage.ranks = 0, self.ranks
         stage.beside.to(self.images)
         if state is not None:
             self._take(state)
@@ -182,16 +194,18 @@ class _Run:
             self.cgn.load_state_dict(self.average)
         self.cgn.train()
         stage.beside.train()
-        bar = progress_bar(f"CGN: {stage.name}", stage.steps - start, "steps", progress)
+        shown = progress and self.ranks.rank == 0
+        bar = progress_bar(f"CGN: {stage.name}", stage.steps - start, "steps", shown)
         with bar as advance, torch.enable_grad():
             for t in range(start, stage.steps):
                 generator = self._generator(stage.name, t)
                 rows = torch.randint(len(self.labels), (stage.batch,), generator=generator)
                 rows = rows.to(self.images.device)
-                labels = self.labels[rows]
-                masks = stage.step(t, self.images[rows], labels, generator)
+                own = rows[self.rows]
+                with self.ranks.as_one():
+                    masks = stage.step(t, self.images[own], self.labels[own], generator)
                 self._follow()
-                self._watch(stage, t, masks, labels)
+                self._watch(stage, t, self.ranks.gather(masks.detach()), self.labels[rows])
                 if (t + 1) % self.every == 0 and t + 1 < stage.steps:
                     self._write(number, t + 1, stage)
                 advance()
@@ -236,7 +250,7 @@ class _Run:
             "beside": stage.beside.state_dict() if stage else {},
             "optimisers": {k: o.state_dict() for k, o in stage.optimisers.items()} if stage else {},
         }
-        write_checkpoint(self.path, state)
+        self.ranks.write(partial(write_checkpoint, self.path, state))
 
     def _read(self) -> Any:
         if self.path is None or not self.path.exists():

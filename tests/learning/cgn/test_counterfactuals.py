@@ -189,6 +189,24 @@ def test_what_is_not_whole_is_refused(cgn: CGN, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x, y: (255 * x, y), r"rescale them to \[0, 1\]"),
+        (lambda x, y: (x[..., 1:], y), r"must be \(3, 8, 8\)"),
+        (lambda x, y: (x, y + 3), r"no level of Categorical\(3\)"),
+        (lambda x, y: (x, y - 1), r"no level of Categorical\(3\)"),
+    ],
+    ids=["range", "size", "above", "below"],
+)
+def test_images_and_labels_of_another_model_are_refused(
+    cgn: CGN, change: Any, message: str
+) -> None:
+    images, labels = change(*toy())
+    with pytest.raises(ScmError, match=message):
+        next(iter(CounterfactualImages(cgn, 12, images=images, labels=labels)))
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"ratio": 0}, "ratio=0"),

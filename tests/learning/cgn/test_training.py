@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from scm.errors import ScmError
 from scm.learning.cgn import Settings, Weights, settings_of, train_cgn, untrained
-from scm.learning.cgn.stages import Autoencoding, one_cycle
+from scm.learning.cgn.stages import Adversarial, Autoencoding, one_cycle
 from tests.learning.cgn.shared import tiny, toy
 
 RUNS = {
@@ -85,9 +86,9 @@ def test_the_shape_is_frozen_at_first_and_only_then() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["reconstruction", "divergence", "binary", "mask", "edge", "texture"]
+    "name", ["reconstruction", "divergence", "binary", "mask", "edge", "texture", "background"]
 )
-def test_a_loss_of_weight_zero_is_left_out(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_of_weight_zero_is_left_out(name: str) -> None:
     images, labels = toy()
     on = {
         "reconstruction": 1.0,
@@ -96,12 +97,11 @@ def test_a_loss_of_weight_zero_is_left_out(name: str, monkeypatch: pytest.Monkey
         "mask": 5.0,
         "edge": 5.0,
         "texture": 5.0,
+        "background": 5.0,
     }
     start = tiny(binary_from=5.0, mass=(0.6, 0.9), divergence_ramp=0.0, frozen=0)
 
     def after_a_step(weights: Weights) -> torch.Tensor:
-        from dataclasses import replace
-
         cgn = untrained(start)
         stage = Autoencoding(cgn.train(), replace(start, weights=weights))
         for t in range(2):
@@ -110,6 +110,47 @@ def test_a_loss_of_weight_zero_is_left_out(name: str, monkeypatch: pytest.Monkey
 
     everything, without = after_a_step(Weights(**on)), after_a_step(Weights(**{**on, name: 0.0}))
     assert not torch.equal(everything, without)
+
+
+def test_the_adversarial_loss_alone_moves_the_mechanisms_where_it_is_on() -> None:
+    images, labels = toy()
+
+    def after_a_step(weight: float) -> torch.Tensor:
+        off = replace(RUNS["adversarial"], binary_from=0.0, weights=Weights(adversarial=weight))
+        cgn = untrained(off)
+        stage = Adversarial(cgn.train(), off)
+        stage.step(0, images[:4], labels[:4], torch.Generator().manual_seed(0))
+        return torch.cat([p.detach().flatten() for p in cgn.parameters()])
+
+    start = torch.cat([p.detach().flatten() for p in untrained(RUNS["adversarial"]).parameters()])
+    assert torch.equal(after_a_step(0.0), start)
+    assert not torch.equal(after_a_step(1.0), start)
+
+
+def test_the_weights_are_the_moving_average_of_those_of_each_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from scm.learning.cgn import training
+
+    seen: list[dict[str, torch.Tensor]] = []
+    follow = training._Run._follow
+
+    def noting(self: training._Run) -> None:
+        if not seen:
+            seen.append({k: v.clone() for k, v in self.average.items()})
+        seen.append({k: v.detach().clone() for k, v in self.cgn.named_parameters()})
+        follow(self)
+
+    monkeypatch.setattr(training._Run, "_follow", noting)
+    cgn = train_cgn(*toy(), tiny(steps=6, keep=0.75))
+    assert len(seen) == 1 + 6
+    for name, found in cgn.named_parameters():
+        expected = 0.75**6 * seen[0][name]
+        for age, step in enumerate(reversed(seen[1:])):
+            expected = expected + 0.25 * 0.75**age * step[name]
+        torch.testing.assert_close(found.detach(), expected)
+    last = seen[-1].values()
+    assert not all(torch.equal(a, b) for a, b in zip(cgn.parameters(), last, strict=True))
 
 
 def test_training_fits_the_toy_set() -> None:
