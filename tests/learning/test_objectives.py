@@ -169,6 +169,14 @@ def test_mixup_mixes_images_and_labels_alike() -> None:
     assert loss(objective, [a], moment(seed=1)) == pytest.approx(wanted)
 
 
+@pytest.mark.parametrize("wrong", [0.0, -1.0, math.nan])
+def test_settings_that_make_no_sense_are_refused(wrong: float) -> None:
+    with pytest.raises(ScmError, match="expected a positive number"):
+        Mixup(wrong)
+    with pytest.raises(ScmError, match="0 or more"):
+        GroupDRO(eta=wrong - 1)
+
+
 def test_mixup_draws_from_the_beta_law() -> None:
     generator = torch.Generator().manual_seed(0)
     shares = np.array([Mixup(0.2).draw(1, generator)[0] for _ in range(2_000)])
@@ -230,12 +238,36 @@ def test_lntl_certainty_is_the_negative_entropy_and_spares_the_predictor() -> No
     assert values[1] - values[0] == pytest.approx((p * np.log(p)).sum(1).mean(), rel=1e-4)
 
 
+def test_lntl_watches_the_layer_that_it_is_told() -> None:
+    """What lies behind the layer is not moved by the predictor, and a wrong name is told."""
+    images = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    b = Batch(images, torch.arange(4) % 2)
+    moved = {}
+    for mu in (0.0, 0.5):
+        network = SmallCNN(3, classes=2)
+        objective = LNTL(information=0.0, reversal=mu, layer="layers.2")
+        objective.start(network, [b], 0)
+        objective.loss(network, [b], moment()).backward()
+        moved[mu] = [network.layers[k].weight.grad for k in (0, 2, 5)]
+    same = [torch.equal(a, c) for a, c in zip(moved[0.0], moved[0.5], strict=True)]
+    assert same == [False, False, True]
+    with pytest.raises(ScmError, match=r"LNTL\(layer='layers.3x'\) is no module"):
+        LNTL(layer="layers.3x").start(SmallCNN(3, classes=2), [b], 0)
+
+
 def test_colour_bins_leave_black_out() -> None:
     image = torch.zeros(1, 3, 4, 4)
     image[0, :, 0, 0] = torch.tensor([0.99, 0.3, 0.0])
     found = colour_bins(image, (2, 2))
     assert found[0, :, 0, 0].tolist() == [7, 2, 0]
     assert (found[0, :, 1, :] == -1).all()
+
+
+def test_lntl_refuses_images_whose_colours_it_cannot_tell() -> None:
+    images = torch.rand(2, 3, 4, 4)
+    for wrong in (255 * images, 2 * images - 1, images * torch.nan):
+        with pytest.raises(ScmError, match=r"rescale them to \[0, 1\]"):
+            colour_bins(wrong, (2, 2))
 
 
 def test_heads_learn_their_own_labels_and_the_mean_learns_the_rest() -> None:

@@ -246,10 +246,10 @@ def read_counterfactuals(folder: str | Path) -> Iterator[tuple[Tensor, Tensor]]:
         sizes = [int(size) for size in document["shards"]]
         if document["format"] != _FORMAT:
             raise ValueError(document["format"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ArithmeticError, KeyError, OSError, RecursionError, TypeError, ValueError) as error:
         raise ScmError(
-            f"{folder} holds no whole set of counterfactual images ({error}); write it again with "
-            "CounterfactualImages(...).write(folder)"
+            f"{folder} holds no whole set of counterfactual images ({error!s:.200}); write it again "
+            "with CounterfactualImages(...).write(folder)"
         ) from error
     return _shards(Path(folder), sizes)
 
@@ -262,8 +262,12 @@ def _shards(folder: Path, sizes: list[int]) -> Iterator[tuple[Tensor, Tensor]]:
             images, labels = tensors["images"], tensors["labels"]
         except (OSError, SafetensorError, KeyError) as error:
             raise ScmError(f"{path} cannot be read ({error}); write the set again") from error
-        if len(images) != size or len(labels) != size:
-            raise ScmError(f"{path} holds {len(images)} images and not {size}; write the set again")
+        kinds = (images.dtype, images.ndim, labels.dtype, labels.ndim)
+        if kinds != (torch.uint8, 4, torch.int64, 2) or {len(images), len(labels)} != {size}:
+            raise ScmError(
+                f"{path} holds images of {images.dtype} {tuple(images.shape)} and labels of "
+                f"{labels.dtype} {tuple(labels.shape)}, not {size} of each; write the set again"
+            )
         yield images.float() / 255, labels
 
 

@@ -94,6 +94,8 @@ def _check(path: str | Path, state: Mapping[str, Tensor], wanted: Mapping[str, A
             problems.append(f"{key} is missing, expected {shape}")
         elif tuple(state[key].shape) != shape:
             problems.append(f"{key} is {tuple(state[key].shape)}, expected {shape}")
+        elif state[key].is_complex():
+            problems.append(f"{key} is {state[key].dtype}, expected real numbers")
     ignored = tuple(f"f_shape.{k}.{leaf}" for k in ("5", "10") for leaf in _UNUSED)
     extra = [key for key in state if key not in wanted and key not in ignored]
     problems += [f"{key} {tuple(state[key].shape)} is unknown" for key in extra]

@@ -105,8 +105,10 @@ class Settings:
 
 
 SETTINGS: dict[str, Settings] = {
-    "coloured": Settings(mass=(0.02, 0.4), peak=True, temperature=1.0, frozen=0, cover=0.05),
-    "double": Settings(frozen=0, cover=0.05),
+    "coloured": Settings(
+        mass=(0.02, 0.4), peak=True, temperature=1.0, frozen=0, cover=0.05, steps=3500
+    ),
+    "double": Settings(frozen=0, cover=0.05, steps=3500),
     "wildlife": Settings(
         textures="patches",
         weights=Weights(reconstruction=1.0, divergence=0.05, binary=30.0, mask=500.0, edge=1000.0),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from scm.errors import ScmError
+from scm.errors import ScmError, nearest
 from scm.learning.layers import last_convolution, watching
 from scm.learning.objectives.objective import Moment, Objective, cross_entropy, scores
 from scm.learning.sources import Batch
@@ -24,7 +24,7 @@ IGNORED = -1
 class LNTL(Objective):
     """`R + lambda E[sum_b q(b|h) log q(b|h)] - mu E[-log q(b|h)]`, q best at predicting the bias.
 
-    h is the feature map of the network's last convolution, q(b|h) a predictor of the bias b (of
+    h is the feature map of a convolution of the network, q(b|h) a predictor of the bias b (of
     the image's colour at each position of the map, in bins per channel). q minimises its
     cross-entropy; a layer that reverses the gradient lets the features maximise mu times the
     same, and the second term makes what q says of them uncertain, with q itself held fixed.
@@ -36,6 +36,9 @@ class LNTL(Objective):
         bias: Function of images `(n, channels, height, width)` and a size `(h, w)` to the bins
             `(n, channels, h, w)` to unlearn, int64, -1 where there is nothing to predict;
             `colour_bins` by default.
+        layer: Name of the module whose output is h, as `named_modules` has it; the last
+            convolution by default. What is unlearned in an early layer, whose features say little
+            of the class, does not work against the classifier.
 
     Source: Kim, Kim, Kim, Kim and Kim (2019), "Learning Not to Learn", section 3; 0.01, 0.1
     and 8 are their coloured MNIST's. The predictor (two 1x1 convolutions) and the places where it
@@ -43,7 +46,7 @@ class LNTL(Objective):
 
     Example:
         >>> LNTL()
-        LNTL(information=0.01, reversal=0.1, bins=8)
+        LNTL(information=0.01, reversal=0.1, bins=8, layer=None)
     """
 
     def __init__(
@@ -52,8 +55,10 @@ class LNTL(Objective):
         reversal: float = 0.1,
         bins: int = 8,
         bias: Callable[[Tensor, tuple[int, int]], Tensor] | None = None,
+        layer: str | None = None,
     ) -> None:
-        super().__init__(information=information, reversal=reversal, bins=bins)
+        super().__init__(information=information, reversal=reversal, bins=bins, layer=layer)
+        self.layer = layer
         self.information, self.reversal, self.bins = information, reversal, bins
         self.bias = bias or (lambda images, size: colour_bins(images, size, bins))
         self.predictor: nn.Module = nn.Identity()
@@ -62,7 +67,7 @@ class LNTL(Objective):
         """A new predictor that fits the network's features."""
         was_training = network.training
         network.eval()
-        with torch.no_grad(), watching(last_convolution(network)) as seen:
+        with torch.no_grad(), watching(self._watched(network)) as seen:
             network(batches[0].images[:2])
         network.train(was_training)
         width, channels = seen[0].shape[1], batches[0].images.shape[1]
@@ -73,7 +78,7 @@ class LNTL(Objective):
 
     def loss(self, network: nn.Module, batches: Sequence[Batch], at: Moment) -> Tensor:
         """Risk, certainty of the predictor, and its reversed risk."""
-        with watching(last_convolution(network)) as seen:
+        with watching(self._watched(network)) as seen:
             found = scores(network, batches)
         features = seen[0]
         risk = torch.stack(
@@ -91,6 +96,15 @@ class LNTL(Objective):
         predicted = self._log_q(self.predictor(reverse(features, self.reversal)), target)
         bias = F.nll_loss(predicted, target, ignore_index=IGNORED)
         return risk + self.information * information + bias
+
+    def _watched(self, network: nn.Module) -> nn.Module:
+        if self.layer is None:
+            return last_convolution(network)
+        modules = dict(network.named_modules())
+        if self.layer not in modules:
+            known = nearest(self.layer, modules)
+            raise ScmError(f"LNTL(layer={self.layer!r}) is no module of the network; {known}")
+        return modules[self.layer]
 
     def _log_q(self, logits: Tensor, target: Tensor) -> Tensor:
         """Log-probabilities `(n, bins, channels, h, w)`."""
@@ -118,11 +132,20 @@ def colour_bins(images: Tensor, size: tuple[int, int], bins: int = 8) -> Tensor:
     Returns:
         `(n, channels, *size)`, int64.
 
+    Raises:
+        ScmError: If the images are not in [0, 1].
+
     Example:
         >>> image = torch.tensor([1.0, 0.5, 0.0]).view(1, 3, 1, 1).expand(1, 3, 4, 4)
         >>> colour_bins(image, (2, 2))[0, :, 0, 0]
         tensor([7, 4, 0])
     """
+    low, high = float(images.min()), float(images.max())
+    if not 0 <= low <= high <= 1:
+        raise ScmError(
+            f"images in [{low:g}, {high:g}] were given, whose colours are to be put into bins; "
+            "rescale them to [0, 1], or give LNTL a bias= of your own"
+        )
     lit = (images > 0.05).any(1, keepdim=True).to(images)
     share = F.adaptive_avg_pool2d(lit, size)
     mean = F.adaptive_avg_pool2d(images * lit, size) / share.clamp(min=1e-12)
