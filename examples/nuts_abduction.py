@@ -1,8 +1,9 @@
-"""Abduction by NUTS: a hidden cause's posterior, against its closed form.
+"""Abduction by NUTS: a hidden cause's posterior, against its closed form
+=======================================================================
 
 An ability U, which nobody sees, shows in two noisy tests: `A = U + N_A` and
 `B = 2 U + 1 + N_B`. Given the marks of some people, what is each one's U? Everything is
-linear and normal, so the posterior is known: with precisions 1, 1 / s_A^2 and 4 / s_B^2,
+linear and normal, so the posterior is known: with precisions 1, 1 / s_A^2 and 4 / s_B^2::
 
     E[U | a, b] = (a / s_A^2 + 2 (b - 1) / s_B^2) / (1 + 1 / s_A^2 + 4 / s_B^2).
 

@@ -23,6 +23,16 @@ class Data(StrEnum):
     MNIST = "mnist"
 
 
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Spread the work over a Ray cluster: auto, or HOST:PORT. Its machines see the files "
+        "under the same paths.",
+    ),
+]
+
+
 class _Group(TyperGroup):
     """Commands whose `ScmError`s end in one clear line instead of a traceback."""
 
@@ -166,6 +176,11 @@ def audit(
     quick: Annotated[
         bool, typer.Option("--quick", help="Do a fraction of the work: a look, not a result.")
     ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Processes for the nulls and counterfactuals; by default one.", min=1),
+    ] = None,
+    ray: Ray = None,
 ) -> None:
     """Ask what a generator has learnt to be a cause, and report it as a page.
 
@@ -173,12 +188,23 @@ def audit(
     pairs.csv into the folder. The page says what each verdict rests on and what it cannot claim.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch starts, as above
+    from functools import partial
+
     from scm.discovery.report import audit_report
+    from scm.parallel import on_ray, processes
+    from scm.testing.auditing import AuditJob, run_pieces
     from scm.testing.loading import load_audit
 
     model, listed = load_audit(generator, attributes)
     title = Path(generator).name
-    found = audit_report(model, listed, out, title=title, seed=seed, quick=quick, resume=resume)
+    ahead = None
+    if ray is not None or (workers or 1) > 1:
+        run = processes(workers or 1) if ray is None else on_ray(ray, workers)
+        job = AuditJob(generator, attributes, out, title, seed, quick)
+        ahead = partial(run_pieces, job, run)
+    found = audit_report(
+        model, listed, out, title=title, seed=seed, quick=quick, resume=resume, ahead=ahead
+    )
     for pair in found.pairs.values():
         typer.echo(pair.words)
     typer.echo(f"wrote {out / 'index.html'}")
@@ -225,6 +251,7 @@ def generate(
     workers: Annotated[
         int | None, typer.Option(help="Number of processes; by default one a core.")
     ] = None,
+    ray: Ray = None,
     device: Annotated[str, typer.Option(help="Where values are computed: cpu, cuda.")] = "cpu",
     verify: Annotated[
         bool, typer.Option("--verify", help="Check the data set in --out, and make nothing.")
@@ -259,6 +286,7 @@ def generate(
         shards=shards,
         images=images,  # type: ignore[arg-type]
         workers=workers,
+        ray=ray,
         device=device,
     )
     typer.echo(f"wrote {made.rows:,} rows in {len(made.shards)} shards to {out}")
@@ -285,6 +313,11 @@ def reproduce(
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="An experiment's own option. Repeatable."),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Processes, each of which runs a seed at a time; by default one.", min=1),
+    ] = None,
+    ray: Ray = None,
 ) -> None:
     """Run one experiment of a paper.
 
@@ -309,4 +342,13 @@ def reproduce(
     options = dict(pair.split("=", 1) for pair in option or [] if "=" in pair)
     if len(options) != len(option or []):
         raise ScmError(f"--option {option} was given; expected KEY=VALUE")
-    reproduce(name, out, seeds=seeds, quick=quick, device=device, options=options)
+    reproduce(
+        name,
+        out,
+        seeds=seeds,
+        quick=quick,
+        device=device,
+        options=options,
+        workers=workers,
+        ray=ray,
+    )

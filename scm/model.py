@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from scm.devices import require_devices
 from scm.errors import GraphError, MechanismError, nearest
 from scm.graph import CausalGraph
 from scm.mechanisms.encoder import Encoder
@@ -71,11 +72,9 @@ class SCM(nn.Module, Acting):
         **named: Mechanism,
     ) -> None:
         super().__init__()
-        self.graph = (
-            graph
-            if isinstance(graph, CausalGraph) and not latent
-            else CausalGraph(graph, latent=latent)
-        )
+        if not isinstance(graph, CausalGraph) or latent:
+            graph = CausalGraph(graph, latent=latent)
+        self.graph = graph
         given = {**(mechanisms or {}), **named}
         self._check_nodes(given)
         types = {node: given[node].type for node in self.graph.nodes}
@@ -283,14 +282,15 @@ class SCM(nn.Module, Acting):
         return other
 
     def to(self, *args: Any, noise_device: str | torch.device | None = None, **kwargs: Any) -> SCM:
-        """Move the model to a device or dtype, as `nn.Module.to`.
+        """Move the model to a device or dtype, by the arguments of `nn.Module.to`.
 
         Args:
-            *args: As for `nn.Module.to`.
-            noise_device: "cpu" draws noise there, which is the same on every machine; by
-                default it is drawn on the model's own device.
-            **kwargs: As for `nn.Module.to`.
+            noise_device: Where noise is drawn, by default where the model is; "cpu" is portable.
+
+        Raises:
+            ScmError: If this machine has no such device.
         """
+        require_devices(*args, *kwargs.values(), noise_device)
         if noise_device is not None:
             self._noise_device = torch.device(noise_device)
         return super().to(*args, **kwargs) if args or kwargs else self

@@ -27,8 +27,8 @@ class Exemplars(Mechanism):
         range: Values of black and white.
 
     Raises:
-        MechanismError: If shapes do not match, a class has no image, or the node's parent is
-            not one categorical node with as many levels as there are classes.
+        MechanismError: If shapes do not match, pixels are out of range, a class has no image, or
+            the node's parent is not one categorical node with as many levels as there are classes.
 
     Example:
         >>> import scm
@@ -54,6 +54,16 @@ class Exemplars(Mechanism):
             raise MechanismError(
                 f"images of shape {tuple(images.shape)} and labels of shape {tuple(labels.shape)} "
                 "were given; expected (m, channels, height, width) and (m,), with m > 0"
+            )
+        if labels.is_floating_point() or int(labels.min()) < 0:
+            raise MechanismError(
+                f"labels are {labels.dtype}, the least {labels.min()}; expected int64 classes from "
+                "0 on"
+            )
+        if not (float(images.min()) >= range[0] and float(images.max()) <= range[1]):
+            raise MechanismError(
+                f"pixels from {float(images.min()):.3g} to {float(images.max()):.3g} were given; "
+                f"rescale them to [{range[0]:g}, {range[1]:g}], or declare their range="
             )
         counts = torch.bincount(labels)
         if not counts.all():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from scm.discovery.asymmetry import Asymmetry, asymmetries
 from scm.discovery.attributes import Attribute
-from scm.discovery.diagnosis import Diagnosis, diagnose
+from scm.discovery.diagnosis import Diagnosis, diagnose, latent_head
 from scm.discovery.gauge import Turn, standard_normal, turned
 from scm.discovery.independence import chi_square_test, hsic_test
 from scm.discovery.kept import Keep, at_once, finite
@@ -226,12 +226,13 @@ def audit(
             again.append(keep(f"tests-turned-{k}", todo))
             advance("latent turned")
         found: dict[tuple[str, str], Direction] = {}
-        by_name = {a.name: a for a in attributes}
+        by_name, own = {a.name: a for a in attributes}, _seed(seed, _HEADS)
+        head = cache(lambda name: latent_head(generator, by_name[name], seed=own))
         for pair in pairs:
             told: Diagnosis | str | None = None
             if diagnosis:
-                two = by_name[pair[0]], by_name[pair[1]]
-                told = keep(f"diagnosis-{len(found)}", partial(_diagnosed, generator, *two, seed))
+                ask = partial(_diagnosed, generator, head, pair, own)
+                told = keep(f"diagnosis-{len(found)}", ask)
                 advance(" ".join(pair))
             found[pair] = _joined(first[pair], [each[pair] for each in again], told)
     return Audit(tuple(names), found, adjustment, seed, notes)
@@ -335,10 +336,13 @@ def _warnings(
 
 
 def _diagnosed(
-    generator: LatentGenerator, cause: Attribute, effect: Attribute, seed: int
+    generator: LatentGenerator,
+    head: Callable[[str], Attribute],
+    pair: tuple[str, str],
+    seed: int,
 ) -> Diagnosis | str:
     try:
-        return diagnose(generator, cause, effect, seed=_seed(seed, _HEADS))
+        return diagnose(generator, head(pair[0]), head(pair[1]), seed=seed)
     except ScmError as error:
         return str(error)
 

@@ -90,7 +90,11 @@ def diagnose(
 
 
 def latent_head(
-    generator: LatentGenerator, attribute: Attribute, n: int, C: float, seed: int
+    generator: LatentGenerator,
+    attribute: Attribute,
+    n: int = 5_000,
+    C: float = 1.0,
+    seed: int = 0,
 ) -> Attribute:
     """The attribute as a binary linear head of the latent; a number is cut at its median.
 

@@ -144,22 +144,22 @@ def gaussian_factor(x: Tensor, width: Tensor, rank: int, left: float) -> tuple[T
     """
     rows = torch.arange(len(x), device=x.device)
     diagonal = torch.ones_like(x)
-    columns = x.new_zeros(len(x), 0, x.shape[-1])
+    most = min(rank, x.shape[-1])
+    columns = x.new_empty(len(x), most, x.shape[-1])
     pivots: list[Tensor] = []
-    for _ in range(min(rank, x.shape[-1])):
+    for k in range(most):
         value, pivot = diagonal.max(-1)
         if not (value > left).any():
             break
         column = torch.exp(-0.5 * ((x - x[rows, pivot, None]) / width[:, None]) ** 2)
-        if pivots:
-            column = column - torch.einsum("pkn,pk->pn", columns, columns[rows, :, pivot])
+        before = columns[:, :k]
+        column = column - torch.einsum("pkn,pk->pn", before, before[rows, :, pivot])
         column = column / value.clamp(min=left).sqrt()[:, None]
-        column = torch.where((value > left)[:, None], column, 0.0)
-        columns = torch.cat([columns, column[:, None]], 1)
+        columns[:, k] = column = torch.where((value > left)[:, None], column, 0.0)
         diagonal = (diagonal - column**2).clamp(min=0)
         diagonal[rows, pivot] = 0.0
         pivots.append(pivot)
-    return columns.mT, torch.stack(pivots, -1)
+    return columns[:, : len(pivots)].mT, torch.stack(pivots, -1)
 
 
 def median_distance(x: Tensor) -> Tensor:

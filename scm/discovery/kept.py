@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -92,8 +93,9 @@ class Kept:
         """The result of a piece of work, by its label, which is a file's name as well."""
         file = self.folder / "kept" / f"{label}.json"
         if (known := _read(file)) is not None:
-            result: Result = _unpacked(known["result"])
-            return result
+            with suppress(AttributeError, KeyError, RecursionError, TypeError, ValueError):
+                found: Result = _unpacked(known["result"])
+                return found
         result = work()
         file.parent.mkdir(parents=True, exist_ok=True)
         if not self._run.exists():
@@ -118,12 +120,13 @@ def finite(content: Any) -> Any:
     return content
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> dict[str, Any] | None:
     """Content of a file; None where it is missing or damaged, as after a power cut."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, RecursionError, ValueError):
         return None
+    return content if isinstance(content, dict) else None
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import combinations
@@ -25,11 +25,14 @@ from scm.files import write_whole
 from scm.mechanisms.latent import LatentGenerator
 from scm.progress import progress_bar
 
-__all__ = ["audit_report", "write_report"]
+__all__ = ["audit_report", "report_piece", "write_report"]
+
+Ahead = Callable[[list[str]], None]
 
 _SCALED = 5_000  # samples that an attribute's standard deviation is taken over
 _QUICK_TESTS = {"fit": 1_500, "block": 400, "moved": 100}
 _QUICK_SHOWN = {"n": 1_000, "permutations": 99, "moved": 50}
+_SHOWN = {"n": 5_000, "permutations": 1_000, "moved": 200}
 _QUICK = "a quick run, on a fraction of the samples: a look, not a result"
 _PROBED = 16  # units that tell whether a generator is the one of a run before
 
@@ -44,6 +47,7 @@ def audit_report(
     quick: bool = False,
     resume: bool = False,
     progress: bool = True,
+    ahead: Ahead | None = None,
 ) -> Audit:
     """Audit a generator and report it; what is done is kept, so that a run can be cut off.
 
@@ -57,6 +61,9 @@ def audit_report(
         quick: Do a fraction of the work: a look, not a result.
         resume: Go on with a run of the same audit that is in the folder.
         progress: Show progress bars, on a terminal or in a notebook.
+        ahead: What is told the labels of the report's pieces (counterfactuals of an attribute,
+            the nulls of a pair) before they are done here; those that it had `report_piece` do
+            elsewhere are read from the folder.
 
     Raises:
         ScmError: As `audit`; or if the folder is not empty and is no run of the same audit, or is
@@ -78,9 +85,39 @@ def audit_report(
     found = audit(generator, attributes, seed=seed, progress=progress, keep=kept, **tests)
     if quick:
         found = replace(found, warnings=(*found.warnings, _QUICK))
-    shown = _QUICK_SHOWN if quick else {}
-    _write(found, kept, generator, attributes, title, progress=progress, **shown)
+    shown = _QUICK_SHOWN if quick else _SHOWN
+    _write(found, kept, generator, attributes, title, progress=progress, ahead=ahead, **shown)
     return found
+
+
+def report_piece(
+    label: str,
+    generator: LatentGenerator,
+    attributes: Sequence[Attribute],
+    folder: str | Path,
+    *,
+    title: str,
+    seed: int = 0,
+    quick: bool = False,
+) -> None:
+    """Do one piece of the report of an audit that is under way in a folder, and keep it there.
+
+    Args:
+        label: The piece, as `audit_report` told it to `ahead`.
+        generator: As for `audit_report`.
+        attributes: Likewise.
+        folder: Likewise.
+        title: Likewise.
+        seed: Likewise.
+        quick: Likewise.
+
+    Raises:
+        ScmError: If the folder holds no run of the same audit.
+    """
+    identity = _identity(generator, attributes, seed) | {"title": title, "quick": quick}
+    kept = Kept(folder, identity, resume=True)
+    shown = _QUICK_SHOWN if quick else _SHOWN
+    kept(label, _pieces(kept, generator, attributes, seed, **shown)[label])
 
 
 def write_report(
@@ -121,7 +158,7 @@ def write_report(
     names = tuple(a.name for a in attributes)
     if names != found.names:
         raise ScmError(f"the attributes {names} were given; the audit is of {found.names}")
-    options = {"n": n, "permutations": permutations, "moved": moved}
+    options: dict[str, Any] = {"n": n, "permutations": permutations, "moved": moved}
     identity = _identity(generator, attributes, found.seed) | {"title": title, **options}
     identity["audit"] = json.loads(found.to_json())
     kept = Kept(folder, identity, resume)
@@ -135,32 +172,24 @@ def _write(
     attributes: Sequence[Attribute],
     title: str,
     *,
-    n: int = 5_000,
-    permutations: int = 1_000,
-    moved: int = 200,
+    n: int,
+    permutations: int,
+    moved: int,
     progress: bool,
+    ahead: Ahead | None = None,
 ) -> Path:
-    seed, pairs = found.seed, list(combinations(range(len(attributes)), 2))
-    scales = kept("scales", partial(_scales, generator, attributes, seed))
-    latents = units(generator, moved, seed + 1)
-    heads: dict[str, Attribute | str] = {}
-    moves, papers = [], []
-
-    def of_pair(i: int, j: int) -> dict[str, Any]:
-        for a in (attributes[i], attributes[j]):
-            if a.name not in heads:
-                heads[a.name] = _head(generator, a, seed)
-        two = (heads[attributes[i].name], heads[attributes[j].name])
-        return paper(generator, *two, n=n, permutations=permutations, seed=seed)
-
-    with progress_bar("report", len(attributes) + len(pairs), "pieces", progress) as advance:
-        for k, a in enumerate(attributes):
-            work = partial(counterfactuals, generator, attributes, a, latents, scales)
-            moves.append(kept(f"moved-{k}", work))
-            advance(a.name)
-        for i, j in pairs:
-            papers.append(kept(f"pair-{i}-{j}", partial(of_pair, i, j)))
-            advance(f"{attributes[i].name} {attributes[j].name}")
+    pieces = _pieces(
+        kept, generator, attributes, found.seed, n=n, permutations=permutations, moved=moved
+    )
+    if ahead is not None:
+        ahead(list(pieces))
+    done = {}
+    with progress_bar("report", len(pieces), "pieces", progress) as advance:
+        for label, work in pieces.items():
+            done[label] = kept(label, work)
+            advance(label)
+    moves = [piece for label, piece in done.items() if label.startswith("moved")]
+    papers = [piece for label, piece in done.items() if label.startswith("pair")]
     told = json.loads(found.to_json())
     about = [_about(a) for a in attributes]
     counted = [{k: v for k, v in each.items() if k != "pictures"} for each in moves]
@@ -178,6 +207,37 @@ def _write(
     index = kept.folder / "index.html"
     write_whole(index, page(title, told, about, moves, papers))
     return index
+
+
+def _pieces(
+    kept: Kept,
+    generator: LatentGenerator,
+    attributes: Sequence[Attribute],
+    seed: int,
+    *,
+    n: int,
+    permutations: int,
+    moved: int,
+) -> dict[str, Callable[[], Any]]:
+    """Work of the report by label: counterfactuals of each attribute, nulls of each pair."""
+    scales = kept("scales", partial(_scales, generator, attributes, seed))
+    latents = units(generator, moved, seed + 1)
+    heads: dict[str, Attribute | str] = {}
+
+    def of_pair(i: int, j: int) -> dict[str, Any]:
+        for a in (attributes[i], attributes[j]):
+            if a.name not in heads:
+                heads[a.name] = _head(generator, a, seed)
+        two = (heads[attributes[i].name], heads[attributes[j].name])
+        return paper(generator, *two, n=n, permutations=permutations, seed=seed)
+
+    pieces: dict[str, Callable[[], Any]] = {
+        f"moved-{k}": partial(counterfactuals, generator, attributes, a, latents, scales)
+        for k, a in enumerate(attributes)
+    }
+    return pieces | {
+        f"pair-{i}-{j}": partial(of_pair, i, j) for i, j in combinations(range(len(attributes)), 2)
+    }
 
 
 def _identity(

@@ -108,10 +108,11 @@ def _moved(
     found = []
     for attribute in attributes:
         aim = dose / steps * scales[attribute.name]
+        first = gradient_step(generator, attribute, latents, aim)
         ends = []
         for sign in (1, -1):
-            z = latents
-            for _ in range(steps):
+            z = latents + sign * first
+            for _ in range(steps - 1):
                 z = z + sign * gradient_step(generator, attribute, z, aim)
             with torch.no_grad():
                 data = generator.image(z)

@@ -3,12 +3,13 @@ r"""Simulated generators whose truth is known, to try audits on.
 Each makes eight numbers x, a random linear mixture of c, e and two nuisances, from a standard
 normal latent. Its family says how c and e came about; its gauge, which latent stands before it:
 the law of x is the same under every gauge. Heads are trained on noisy labels, as an auditor's.
+`trained` puts a flow or a VAE that has seen samples of x in the generator's place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -17,16 +18,22 @@ from torch import Tensor, nn
 from scm.discovery.attributes import Attribute
 from scm.discovery.gauge import Turn
 from scm.errors import ScmError, nearest
+from scm.mechanisms.cvae import CVAE
+from scm.mechanisms.flow import Flow
 from scm.mechanisms.latent import LatentGenerator
-from scm.mechanisms.types import Real
+from scm.mechanisms.types import Image, Real
+from scm.model import SCM
 
-__all__ = ["FAMILIES", "GAUGES", "Family", "Specimen", "specimen"]
+__all__ = ["FAMILIES", "GAUGES", "TRAINED", "Family", "Specimen", "specimen", "trained"]
 
 Kind = Literal["edge", "unidentifiable edge", "no edge"]
 Law = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]
 
 LATENT, DATA = 5, 8
 _LABELLED, _LABEL_NOISE, _REFITS = 2_000, 0.3, 6
+TRAINED = ("flow", "VAE")
+"""What `trained` can train."""
+_SEEN, _BATCH, _HIDDEN = 5_000, 500, (64, 64)  # samples of x, rows of a step, layers
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ class Specimen:
 
     Attributes:
         family: Name of its family.
-        gauge: Name of its gauge.
+        gauge: Name of its gauge; or of what was trained, one of `TRAINED`.
         truth: "c->e", "e->c" or "none", by the attributes' names "c" and "e".
         generator: The generator.
         attributes: Heads of c and of e, trained on noisy labels.
@@ -104,6 +111,48 @@ def specimen(family: str, seed: int, gauge: str = "as built") -> Specimen:
     truth = f"{names[0]}->{names[1]}" if edge else "none"
     refits = {name: each[1:] for name, each in heads.items()}
     return Specimen(family, gauge, truth, generator, (heads["c"][0], heads["e"][0]), refits)
+
+
+def trained(one: Specimen, kind: str, steps: int = 1_000, seed: int = 0) -> Specimen:
+    """The same attributes of a generator that was trained on 5,000 samples of the specimen's x.
+
+    It is a flow (neural splines) or a VAE (its mean) of the principal components of x, of unit
+    variance. Its law is near that of x, and its latent whatever training made of it.
+
+    Args:
+        one: A generator of the zoo.
+        kind: One of `TRAINED`.
+        steps: Steps of training, of 500 samples each.
+        seed: Seed of the samples, the weights and the training.
+
+    Raises:
+        ScmError: If there is no such kind.
+    """
+    if kind not in TRAINED:
+        raise ScmError(f"the zoo trains no {kind!r}; {nearest(kind, TRAINED)}")
+    x = one.generator.generate(one.generator.draw(_SEEN, seed))
+    centre = x.mean(0)
+    _, spread, axes = torch.linalg.svd(x - centre, full_matrices=False)
+    rank = int((spread > 1e-4 * spread[0]).sum())
+    back = spread[:rank, None] / _SEEN**0.5 * axes[:rank]
+    codes = (x - centre) @ torch.linalg.pinv(back)
+    mechanism: Flow | CVAE
+    if kind == "flow":
+        mechanism, lr = Flow(rank, "spline", hidden=_HIDDEN, seed=seed), 1e-3
+    else:
+        reach = 1.2 * float(codes.abs().max())
+        codes = codes.reshape(-1, 1, 1, rank)
+        mechanism = CVAE(Image((1, 1, rank), (-reach, reach)), rank, _HIDDEN, seed=seed)
+        lr = 5e-3
+        torch.nn.init.constant_(mechanism.log_scale, -2.0)  # noise above the data's: it collapses
+    epochs = -(-steps * _BATCH // _SEEN)
+    model = SCM("X", X=mechanism)
+    model.fit({"X": codes}, epochs=epochs, batch=_BATCH, lr=lr, seed=seed, progress=False)
+    made = LatentGenerator.of(mechanism.eval().requires_grad_(False))
+    generator = LatentGenerator(
+        lambda z: made.image(z).flatten(1) @ back + centre, made.latent, Real((DATA,))
+    )
+    return replace(one, gauge=kind, generator=generator)
 
 
 class _Network(nn.Module):

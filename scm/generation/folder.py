@@ -18,12 +18,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scm.errors import ScmError
+from scm.files import held
 from scm.generation.manifest import (
     MANIFEST,
     Manifest,
     Plan,
     Shard,
     parse,
+    parse_json,
     parse_plan,
     parse_shard,
     read_text,
@@ -36,19 +38,23 @@ MODEL = "model.safetensors"
 _ASIDE = ".scm-"
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> str:
     """Write a file aside, read it back, and rename it: it is there whole or not at all.
+
+    Returns:
+        SHA-256 of the content.
 
     Raises:
         ScmError: If the disk refuses, or does not return what was written.
     """
     beside = path.with_name(f"{_ASIDE}{secrets.token_hex(8)}.tmp")
+    wanted = hashlib.sha256(content).hexdigest()
     try:
         with open(beside, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        if checksum(beside) != hashlib.sha256(content).hexdigest():
+        if checksum(beside) != wanted:
             raise OSError("the disk does not return what was written")
         os.replace(beside, path)
     except OSError as error:
@@ -56,6 +62,7 @@ def write_whole(path: Path, content: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):
             beside.unlink()
+    return wanted
 
 
 def checksum(path: Path) -> str:
@@ -106,23 +113,12 @@ class Folder:
             ScmError: If another run is at work here.
         """
         try:
-            import fcntl
-        except ImportError:
-            yield
-            return
-        handle = os.open(self.path, os.O_RDONLY)
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise ScmError(
-                    f"another run is making a data set in {self.path}; wait for it, or end it"
-                ) from error
-            except OSError:
-                pass  # a file system without locks
-            yield
-        finally:
-            os.close(handle)
+            with held(self.path, wait=False):
+                yield
+        except BlockingIOError as error:
+            raise ScmError(
+                f"another run is making a data set in {self.path}; wait for it, or end it"
+            ) from error
 
     def begin(self, plan: Plan) -> dict[int, Shard]:
         """Finished shards by number, once the folder is known to hold this plan or nothing.
@@ -162,6 +158,19 @@ class Folder:
                 "Delete it, and run the same generate again to make it anew"
             )
         return True
+
+    def expect(self, plan: Plan, shard: Shard) -> None:
+        """Check that what another machine wrote is here.
+
+        Raises:
+            ScmError: If it is not.
+        """
+        path = self.path / plan.file_of(shard.number)
+        if not path.exists() or path.stat().st_size != shard.bytes:
+            raise ScmError(
+                f"{path} was made, but is not here: a worker on another machine wrote to a disk "
+                "of its own. Give a folder that all machines of the cluster share"
+            )
 
     def record(self, shard: Shard) -> None:
         """Note that a shard is finished; nothing to note in a data set that was complete."""
@@ -203,11 +212,11 @@ class Folder:
 
     def _read_journal(self, text: str) -> tuple[Plan, dict[int, Shard]]:
         first, *lines = text.splitlines(keepends=True) or [""]
-        plan = parse_plan(json.loads(first))
+        plan = parse_plan(parse_json(first))
         if lines and not lines[-1].endswith("\n"):
             write_whole(self.path / JOURNAL, (first + "".join(lines[:-1])).encode())
             lines = lines[:-1]
-        shards = [parse_shard(json.loads(line)) for line in lines]
+        shards = [parse_shard(parse_json(line)) for line in lines]
         if any(shard.number >= plan.shards for shard in shards):
             raise ScmError(f"it lists shards beyond the {plan.shards} of its plan")
         return plan, {shard.number: shard for shard in shards}

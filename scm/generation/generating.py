@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -17,7 +16,6 @@ import numpy as np
 import torch
 
 from scm.errors import MechanismError, ScmError
-from scm.generation.executors import Executor, available_cores, here, processes
 from scm.generation.folder import MODEL, Folder, checksum, write_whole
 from scm.generation.interventions import Do, Interventions, Sweeps
 from scm.generation.manifest import MANIFEST, Column, Manifest, Plan, Shard, read_manifest
@@ -26,6 +24,7 @@ from scm.generation.shards import encode
 from scm.loading import load_model, model_hash
 from scm.mechanisms.types import Categorical, Image, NodeType
 from scm.model import SCM
+from scm.parallel import Executor, available_cores, here, on_ray, processes
 from scm.progress import progress_bar
 from scm.worlds.samples import Samples
 from scm.worlds.streams import fresh_seed
@@ -53,6 +52,7 @@ def generate(
     shards: int | None = None,
     images: Images = "png",
     workers: int | None = None,
+    ray: str | None = None,
     device: str = "cpu",
     progress: bool = True,
 ) -> Manifest:
@@ -77,7 +77,9 @@ def generate(
         shards: Number of shards; by default as many as give about 64 MiB of values each.
         images: "png" rounds the declared range to 8 bits, "npy" keeps every bit.
         workers: Number of processes; by default one a core, 1 for a GPU or a single shard.
-            1 works in this process.
+            1 works in this process. On a cluster, shards made at once at most.
+        ray: Address of a Ray cluster that makes the shards, see `scm.parallel.on_ray`: "auto" or
+            "HOST:PORT". Its machines see the model's file and `out` under the same paths.
         device: Where values are computed; noise is drawn on the CPU, the same everywhere.
         progress: Show a progress bar on a terminal.
 
@@ -86,8 +88,8 @@ def generate(
 
     Raises:
         ScmError: If an argument makes no sense; if the folder holds something else, or another
-            data set (with what differs), or a shard that was altered; if the disk refuses, or
-            a worker dies (what is finished is then kept).
+            data set (with what differs), or a shard that was altered; if the disk refuses, no
+            cluster answers, or workers keep dying (what is finished is then kept).
 
     Example:
         >>> import scm, tempfile
@@ -100,6 +102,9 @@ def generate(
     for name, number, least in (("units", units, 1), ("start", start, 0), ("workers", workers, 1)):
         if name != "workers" or number is not None:
             _check_number(name, number, least)
+    cluster = None
+    if ray is not None:
+        cluster = on_ray(ray, workers, gpus=torch.device(device).type == "cuda")
     folder = Folder(out)
     with folder.held():
         where = str(model) if not isinstance(model, SCM) else _saved(model, folder)
@@ -123,8 +128,9 @@ def generate(
         done = folder.begin(plan)
         known = _known(folder)
         missing = [k for k in range(plan.shards) if k not in done]
-        job = _Job(str(Path(where).absolute()), plan.sha256, acts, device, folder.path, plan)
-        run = _executor(workers, len(missing), device)
+        file, there = str(Path(where).absolute()), folder.path.absolute()
+        job = _Job(file, plan.sha256, acts, device, there, plan)
+        run = cluster or _executor(workers, len(missing), device)
         with progress_bar("generate", plan.shards, "shards", progress) as advance:
             for _ in done:
                 advance()
@@ -135,6 +141,7 @@ def generate(
                         "manifest's: other versions of the libraries, or another processor, make "
                         "other bytes. Generate the whole data set into another folder"
                     )
+                folder.expect(plan, shard)
                 folder.record(shard)
                 done[shard.number] = shard
                 advance()
@@ -193,9 +200,8 @@ class _Job:
             samples = view.sample(stop - start, plan.seed, start=start)
             arrays = {c.node: _rows(samples, c) for c in plan.columns}
         content = encode(plan, number, arrays)
-        path = self.folder / plan.file_of(number)
-        write_whole(path, content)
-        return Shard(number, len(content), hashlib.sha256(content).hexdigest())
+        written = write_whole(self.folder / plan.file_of(number), content)
+        return Shard(number, len(content), written)
 
 
 @lru_cache(maxsize=1)

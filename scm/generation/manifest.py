@@ -16,7 +16,7 @@ __all__ = ["MANIFEST", "Column", "Manifest", "Plan", "Shard", "read_manifest"]
 
 MANIFEST = "manifest.json"
 FORMAT = "scm-data 1"
-_LONGEST = 2**28
+_LONGEST = 2**26
 
 Kind = Literal["real", "categorical", "image"]
 Storage = Literal["column", "json", "npy", "png"]
@@ -203,7 +203,7 @@ def parse(text: str) -> Manifest:
     Raises:
         ScmError: If it is not what `scm generate` writes.
     """
-    document = _json(text)
+    document = parse_json(text)
     listed = _take(document, "shards", list)
     plan = parse_plan({**document, "shards": len(listed)})
     shards = []
@@ -252,7 +252,12 @@ def parse_shard(document: Mapping[str, Any]) -> Shard:
     return Shard(_size(document, "number"), _size(document, "bytes"), _hash(document))
 
 
-def _json(text: str) -> dict[str, Any]:
+def parse_json(text: str) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        ScmError: If it is cut off, or anything else.
+    """
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -31,7 +31,7 @@ def write_png(pixels: np.ndarray) -> bytes:
     rows = np.zeros((height, 1 + pixels[0].size), dtype=np.uint8)  # each begins with filter 0
     rows[:, 1:] = pixels.reshape(height, -1)
     shape: tuple[int, ...] = pixels.shape
-    return _head(shape) + _chunk(b"IDAT", zlib.compress(rows.tobytes(), 6)) + _END
+    return _head(shape) + _chunk(b"IDAT", zlib.compress(rows.tobytes(), 1)) + _END
 
 
 def read_png(content: bytes, shape: tuple[int, ...]) -> np.ndarray:

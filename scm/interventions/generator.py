@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +30,8 @@ class ConditionalGenerator:
         width: Width of the latent.
         classes: Number of classes.
         image: Type of the images.
+        arguments: What makes it again, for a file: "generator", a module or the name of a
+            mechanism, and its options.
     """
 
     network: nn.Module
@@ -37,6 +39,7 @@ class ConditionalGenerator:
     width: int
     classes: int
     image: Image
+    arguments: Mapping[str, Any]
 
     def layer(self, name: str) -> nn.Module:
         """The layer of a name, as in `named_modules()`.
@@ -141,7 +144,7 @@ def generator_of(
     """
     if isinstance(generator, ConditionalGenerator):
         return generator
-    if isinstance(generator, BigGAN):
+    if type(generator) is BigGAN:
         return _biggan(generator)
     if isinstance(generator, CVAE):
         return _cvae(generator)
@@ -165,9 +168,21 @@ def generator_of(
             f"{type(generator).__name__} made {_shown(made)} of two latents; expected images "
             "(2, channels, height, width)"
         )
-    return ConditionalGenerator(
-        generator, generator, width, classes, Image(tuple(made.shape[1:]), range)
-    )
+    arguments = {"generator": generator, "width": width, "classes": classes, "range": range}
+    image = Image(tuple(made.shape[1:]), range)
+    return ConditionalGenerator(generator, generator, width, classes, image, arguments)
+
+
+def _again(generator: Any, options: Mapping[str, Any]) -> ConditionalGenerator:
+    """A generator from its `arguments`."""
+    if generator == "BigGAN":
+        return _biggan(BigGAN(**options))
+    if generator == "CVAE":
+        own = {name: value for name, value in options.items() if name != "parents"}
+        cvae = CVAE(**own)
+        cvae.bind("X", options["parents"])
+        return _cvae(cvae)
+    return generator_of(generator, **options)
 
 
 def _biggan(biggan: BigGAN) -> ConditionalGenerator:
@@ -178,8 +193,9 @@ def _biggan(biggan: BigGAN) -> ConditionalGenerator:
         out: Tensor = biggan.generator(latent, onehot, biggan.truncation)
         return out
 
+    arguments = {"generator": "BigGAN", **biggan.config()}
     return ConditionalGenerator(
-        biggan.generator, make, biggan.settings["z_dim"], classes, biggan.type
+        biggan.generator, make, biggan.settings["z_dim"], classes, biggan.type, arguments
     )
 
 
@@ -190,8 +206,14 @@ def _cvae(cvae: CVAE) -> ConditionalGenerator:
             f"{cvae.describe()} has the parents {dict(cvae.parents)}; expected a CVAE in a model "
             "where its one parent is the class, as 'Y -> X'"
         )
+    arguments = {"generator": "CVAE", **cvae.config(), "encoder": None, "parents": {name: kind}}
     return ConditionalGenerator(
-        cvae.decoder, lambda h, y: cvae.decode(h, {name: y}), cvae.latent, kind.size, cvae.type
+        cvae.decoder,
+        lambda h, y: cvae.decode(h, {name: y}),
+        cvae.latent,
+        kind.size,
+        cvae.type,
+        arguments,
     )
 
 
@@ -199,48 +221,58 @@ class LayerOutput(Mechanism):
     """The output of a layer as a node of its own, `L := layer(H, Y)`.
 
     Args:
-        generator: The generator.
+        generator: The generator, or what `ConditionalGenerator.arguments` says of it.
         layer: Name of the layer.
         type: Its type, `Real((features,))`.
+        **options: What else its arguments say.
     """
 
     broadcasts = False
 
-    def __init__(self, generator: ConditionalGenerator, layer: str, type: Any) -> None:
+    def __init__(self, generator: Any, layer: str, type: Any, **options: Any) -> None:
         super().__init__()
-        self.generator, self.layer, self.type = generator, layer, type
-        self.network = generator.network
+        self.generator, self.layer, self.type = _again(generator, options), layer, type
+        self.network = self.generator.network
 
     def forward(self, parents: Parents, noise: Tensor | None) -> Tensor:
         """Features `(n, width)` of latents and labels."""
         return self.generator.features(self.layer, *parents.values())
+
+    def config(self) -> dict[str, Any]:
+        """Arguments that make it again."""
+        return {**self.generator.arguments, "layer": self.layer, "type": self.type}
 
 
 class LatentImage(Mechanism):
     """The image of a latent and a class, `X := G(H, Y)`; with a layer's output L, G given L.
 
     Args:
-        generator: The generator.
+        generator: The generator, or what `ConditionalGenerator.arguments` says of it.
         layer: Name of the layer whose output is the third parent.
         batch: Images at a time, which bounds the memory.
+        **options: What else its arguments say.
     """
 
     broadcasts = False
 
     def __init__(
-        self, generator: ConditionalGenerator, layer: str | None = None, batch: int = 256
+        self, generator: Any, layer: str | None = None, batch: int = 256, **options: Any
     ) -> None:
         super().__init__()
         if batch < 1:
             raise MechanismError(f"batch={batch} was given; expected 1 or more")
-        self.generator, self.layer, self.batch = generator, layer, batch
-        self.network, self.type = generator.network, generator.image
+        self.generator, self.layer, self.batch = _again(generator, options), layer, batch
+        self.network, self.type = self.generator.network, self.generator.image
 
     def forward(self, parents: Parents, noise: Tensor | None) -> Tensor:
         """Images `(n, *shape)` of latents and labels, and the layer's output if it is a parent."""
         parts = zip(*(value.split(self.batch) for value in parents.values()), strict=True)
         made = [self._make(*part) for part in parts]
         return made[0] if len(made) == 1 else torch.cat(made)
+
+    def config(self) -> dict[str, Any]:
+        """Arguments that make it again."""
+        return {**self.generator.arguments, "layer": self.layer, "batch": self.batch}
 
     def _make(self, latent: Tensor, labels: Tensor, features: Tensor | None = None) -> Tensor:
         if self.layer is None or features is None:

@@ -62,6 +62,27 @@ class _Setter(nn.Module):
         return micro + step * self.coordinate.direction
 
 
+class Nuisance(Macro):
+    """A nuisance of a generator as a macro-variable: read by a `Coordinate`, and set.
+
+    Args:
+        direction: As for `Coordinate`.
+        centre: Likewise.
+        unit: Likewise.
+        range: Likewise.
+    """
+
+    read: Coordinate
+
+    def __init__(self, direction: Tensor, centre: Tensor, unit: Tensor, range: Tensor) -> None:
+        coordinate = Coordinate(direction, centre, unit, range)
+        super().__init__(coordinate, _Setter(coordinate), tolerance=1e-3)
+
+    def config(self) -> dict[str, Any]:
+        """Arguments that make it again."""
+        return dict(self.read.named_buffers())
+
+
 def steerable(
     generator: Any,
     directions: PrincipalDirections,
@@ -78,6 +99,10 @@ def steerable(
     - `at="layer"`: `H, Y -> L; H, Y, L -> X; L => Z1, ..., Zk`, L the layer's output. There
       the nuisance may depend on the label (Y -> L => Z); `do(Z3=s)` cuts that, which an
       intervention on H cannot.
+
+    The model can be saved; a generator of modules that are not of `torch.nn` is left out and
+    given again: `model.save(path, omit="X")`, `scm.load(path, functions={"X": module})` (and
+    the same for "L").
 
     Y is uniform. Every Z has mean 0 and standard deviation 1 before intervention (at a layer:
     over the class or classes that its directions were found for).
@@ -128,8 +153,7 @@ def steerable(
         nodes["L"] = LayerOutput(made, directions.layer, Real((rows.shape[1],)))
     nodes["X"] = LatentImage(made, directions.layer if at == "layer" else None, batch)
     for name, row, unit, range_ in zip(names, rows, units, directions.ranges, strict=True):
-        coordinate = Coordinate(row, centre, unit, range_)
-        nodes[name] = Macro(coordinate, _Setter(coordinate), tolerance=1e-3)
+        nodes[name] = Nuisance(row, centre, unit, range_)
     edges = "H, Y -> X" if at == "latent" else "H, Y -> L; H, Y, L -> X"
     return SCM(f"{edges}; {micro} => {', '.join(names)}", nodes)
 
@@ -143,7 +167,7 @@ def coordinates(model: Any) -> tuple[str, list[Coordinate]]:
     graph, mechanisms = model.program.graph, dict(model.program.mechanisms)
     found: list[tuple[str, Coordinate]] = []
     for node, mechanism in mechanisms.items():
-        if isinstance(mechanism, Macro) and isinstance(mechanism.read, Coordinate):
+        if isinstance(mechanism, Nuisance):
             found.append((graph.parents(node)[0], mechanism.read))
     missing: Sequence[str] = [node for node in ("H", "Y", "X") if node not in mechanisms]
     if not found or missing:

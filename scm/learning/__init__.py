@@ -33,6 +33,7 @@ from scm.learning.objectives import (
     VREx,
     Weighted,
 )
+from scm.learning.ranks import on_devices
 from scm.learning.recipe import Recipe
 from scm.learning.robustness import (
     background_gap,
@@ -97,6 +98,7 @@ __all__ = [
     "learn_causes",
     "mask_iou",
     "mean_corruption_error",
+    "on_devices",
     "predict",
     "probabilities",
     "quantile_edges",

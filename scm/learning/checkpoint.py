@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from scm.errors import ScmError
+from scm.mechanisms.pickled import read_pickled
 
 __all__ = ["read_checkpoint", "write_checkpoint"]
 
@@ -48,11 +49,12 @@ def read_checkpoint(path: str | os.PathLike[str], identity: Mapping[str, str]) -
         ScmError: If the file is damaged, or is another training's.
     """
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = read_pickled(Path(path))
         written = dict(state["identity"])
     except Exception as error:
         raise ScmError(
-            f"the checkpoint {os.fspath(path)} cannot be read ({error}); delete it to begin again"
+            f"the checkpoint {os.fspath(path)} cannot be read ({error!s:.300}); delete it to begin "
+            "again"
         ) from error
     other = {
         key for key in written.keys() | identity.keys() if written.get(key) != identity.get(key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from scm.learning.networks import SmallCNN
+from scm.learning.ranks import Fabric
 from scm.learning.recipe import Recipe
 from scm.learning.sources import LabelledImages
 from scm.learning.training import train
@@ -23,6 +24,7 @@ def train_classifier(
     seed: int = 0,
     progress: bool = True,
     title: str = "classifier",
+    fabric: Fabric | None = None,
 ) -> nn.Module:
     """Train a classifier by cross-entropy, with Adam and a one-cycle learning rate.
 
@@ -39,6 +41,7 @@ def train_classifier(
         seed: Seed of the order of images, and of the default network's weights.
         progress: Show a progress bar, on a terminal or in a notebook.
         title: What the progress bar calls it.
+        fabric: To train on several devices; see `train`.
 
     Returns:
         The network, in evaluation mode.
@@ -50,4 +53,6 @@ def train_classifier(
     if model is None:
         model = SmallCNN(images.shape[1], int(labels.max()) + 1, seed=seed).to(images)
     recipe = Recipe(steps=steps, batch=batch, lr=lr)
-    return train(model, source, recipe=recipe, seed=seed, progress=progress, title=title).network
+    return train(
+        model, source, recipe=recipe, seed=seed, progress=progress, title=title, fabric=fabric
+    ).network

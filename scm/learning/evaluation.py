@@ -50,7 +50,8 @@ def accuracy(models: nn.Module | Sequence[nn.Module], images: Tensor, labels: Te
         labels: Classes `(n,)`.
 
     Raises:
-        ScmError: If images and labels do not match, or there is no model.
+        ScmError: If images and labels do not match, a label is outside the classes, or there is
+            no model.
     """
     checked(Batch(images, labels))
     if labels.ndim != 1:
@@ -58,9 +59,20 @@ def accuracy(models: nn.Module | Sequence[nn.Module], images: Tensor, labels: Te
     several = [models] if isinstance(models, nn.Module) else list(models)
     if not several:
         raise ScmError("accuracy() was given no classifier; expected one, or several")
-    hits = torch.stack([predict(model, images) == labels for model in several]).double()
+    hits = torch.stack([_hits(model, images, labels) for model in several]).double()
     if len(several) == 1:
         return Estimate.proportion(int(hits.sum()), len(labels))
     over_images, over_models = Estimate.mean(hits.mean(0)), Estimate.mean(hits.mean(1))
     stderr = math.hypot(over_images.stderr, over_models.stderr)
     return Estimate(over_images.value, stderr, over_images.n)
+
+
+def _hits(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    found = probabilities(model, images)
+    classes = found.shape[-1]
+    if int(labels.max()) >= classes:
+        raise ScmError(
+            f"label {int(labels.max())} was given to judge a classifier of {classes} classes by; "
+            f"expected 0 to {classes - 1}"
+        )
+    return found.argmax(-1) == labels

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from scm.errors import ScmError
 from scm.estimate import Estimate
-from scm.learning.evaluation import predict
+from scm.learning.evaluation import predict, probabilities
 from scm.learning.layers import last_convolution, last_linear, watching
 
 __all__ = ["features", "grad_cam", "mask_iou", "tsne"]
@@ -36,7 +36,8 @@ def grad_cam(
         `(n, height, width)` in [0, 1].
 
     Raises:
-        ScmError: If captum is missing, or the network has no convolution.
+        ScmError: If captum is missing, the network has no convolution, or there are no images, or
+            not a class of the network's for each.
 
     Source: Selvaraju et al. (2017), "Grad-CAM", equations 1 and 2; CGN's reproduction, sections
     3.3 and 4.2.2.
@@ -52,7 +53,15 @@ def grad_cam(
         raise ScmError(
             f"captum could not be imported ({error}); install it: pip install 'neural-scm[vision]'"
         ) from error
+    if not len(images):
+        raise ScmError("no images were given; expected (n, channels, height, width) with n > 0")
     target = predict(network, images, batch) if classes is None else classes.to(images.device)
+    known = probabilities(network, images[:1]).shape[-1]
+    if target.shape != images.shape[:1] or not 0 <= int(target.min()) <= int(target.max()) < known:
+        raise ScmError(
+            f"classes {tuple(target.shape)} from {int(target.min())} to {int(target.max())} were "
+            f"given for {len(images)} images; expected ({len(images)},) from 0 to {known - 1}"
+        )
     explain = LayerGradCam(network, layer or last_convolution(network))
     was_training = network.training
     network.eval()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scm.errors import ScmError
+from scm.learning.ranks import Fabric, Ranks
 from scm.learning.sources import LabelledImages
 from scm.mechanisms.seeding import seeded
 from scm.progress import progress_bar
@@ -156,6 +157,7 @@ def train_gan(
     width: int = 256,
     seed: int = 0,
     progress: bool = True,
+    fabric: Fabric | None = None,
 ) -> ConditionalGAN:
     """Train a conditional DCGAN with binary cross-entropy, Adam with betas (0.5, 0.999).
 
@@ -172,16 +174,19 @@ def train_gan(
         width: Width of the generator.
         seed: Seed of weights, order, dropout and noise.
         progress: Show a progress bar, on a terminal or in a notebook.
+        fabric: To train on several devices; see `train`.
 
     Returns:
         The generator, in evaluation mode.
 
     Raises:
-        ScmError: If images and labels do not match, or the images are not in [0, 1].
+        ScmError: If images and labels do not match, the images are not in [0, 1], or ranks cannot
+            have equal parts of a batch or do not begin alike.
 
     Source: CGN's reproduction, appendix F; Goodfellow et al. (2014), section 3.
     """
-    source = LabelledImages(images, labels)
+    source, ranks = LabelledImages(images, labels), Ranks(fabric)
+    rows = ranks.rows(batch)
     low, high = float(images.min()), float(images.max())
     if not 0 <= low <= high <= 1 or labels.ndim != 1:
         raise ScmError(
@@ -197,18 +202,23 @@ def train_gan(
             torch.optim.Adam(m.parameters(), lr, betas=(0.5, 0.999)) for m in (gan, critic)
         )
         batches = source.batches(batch, seed)
-        with progress_bar("train GAN", steps, "steps", progress) as advance:
+        ranks.agree({**gan.state_dict(), "x": images, "y": labels}, steps, batch, lr, seed)
+        shown = progress and ranks.rank == 0
+        with progress_bar("train GAN", steps, "steps", shown) as advance, ranks.as_one():
             for _ in range(steps):
-                real = next(batches)
-                made = gan.draw(real.labels, generator)
+                real = next(batches).rows(rows)
+                noise = ranks.normal(len(real.labels), gan.noise, generator)
+                made = gan(noise.to(images.device), real.labels)
                 loss = F.softplus(-critic(real.images, real.labels)).mean()
                 loss = loss + F.softplus(critic(made.detach(), real.labels)).mean()
                 critics.zero_grad(set_to_none=True)
                 loss.backward()
+                ranks.add_gradients(critic.parameters(), mean=True)
                 critics.step()
                 fooled = F.softplus(-critic(made, real.labels)).mean()
                 makers.zero_grad(set_to_none=True)
                 fooled.backward()
+                ranks.add_gradients(gan.parameters(), mean=True)
                 makers.step()
                 advance()
     return gan.eval()

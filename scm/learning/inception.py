@@ -82,7 +82,7 @@ class InceptionScore:
         """Score of all images together; they are looked at batch by batch.
 
         Raises:
-            ScmError: If there is no image.
+            ScmError: If there is no image, or Inception-v3 is shown one outside [-1, 1].
         """
         was_training = self.classifier.training
         self.classifier.eval()
@@ -96,6 +96,9 @@ class InceptionScore:
     def _logits(self, images: Tensor) -> Tensor:
         self.classifier.to(images.device)
         if not self.own:  # it was trained on images of this size in [-1, 1]
+            low, high = float(images.min()), float(images.max())
+            if not -1.01 <= low <= high <= 1.01:
+                raise ScmError(f"images in [{low:g}, {high:g}] were given; rescale them to [-1, 1]")
             images = F.interpolate(images, (299, 299), mode="bilinear", antialias=True)
         logits: Tensor = self.classifier(images)
         return logits

@@ -9,8 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from scm.errors import ScmError
+from scm.errors import ScmError, nearest
 from scm.mechanisms.seeding import seeded
+from scm.mechanisms.weights import load_into
+from scm.vision import torchvision
 
 __all__ = ["ConvNet", "Grey", "SmallCNN", "Standardise", "torchvision_classifier"]
 
@@ -166,7 +168,7 @@ def torchvision_classifier(
     Args:
         name: Such as "resnet50" (the paper's, appendix C.4); torchvision lists them all.
         classes: Number of classes.
-        weights: File of a `state_dict`, read without unpickling code; nothing is downloaded.
+        weights: File of a `state_dict`, or of safetensors; nothing is downloaded.
         seed: Seed of the initial weights.
 
     Raises:
@@ -177,9 +179,6 @@ def torchvision_classifier(
         >>> torchvision_classifier("resnet18", classes=9)(torch.zeros(1, 3, 64, 64)).shape
         torch.Size([1, 9])
     """
-    from scm.errors import nearest
-    from scm.vision import torchvision
-
     models = torchvision("models")
     known = models.list_models(module=models)
     if name not in known:
@@ -187,19 +186,5 @@ def torchvision_classifier(
     with seeded(seed):
         network: nn.Module = models.get_model(name, weights=None, num_classes=classes)
     if weights is not None:
-        _load(network, Path(weights), f"{name} with {classes} classes")
+        load_into(network, Path(weights))
     return network
-
-
-def _load(network: nn.Module, path: Path, what: str) -> None:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ScmError(
-            f"{path} could not be read as a state_dict ({error}); save one with "
-            "torch.save(network.state_dict(), path)"
-        ) from error
-    try:
-        network.load_state_dict(state)
-    except (RuntimeError, TypeError) as error:
-        raise ScmError(f"{path} does not hold the weights of {what}: {error}") from error

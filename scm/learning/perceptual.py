@@ -34,7 +34,8 @@ class VGGFeatures(nn.Module):
         seed: Seed of random weights.
 
     Raises:
-        ScmError: If torchvision is missing, or the file does not hold this network.
+        ScmError: If torchvision is missing, the file does not hold this network, or the weights of
+            "cache" are not there and cannot be downloaded.
 
     Source: Johnson, Alahi and Fei-Fei (2016), section 3.2; Simonyan and Zisserman (2015).
 
@@ -56,9 +57,16 @@ class VGGFeatures(nn.Module):
             raise ScmError(f"VGGFeatures({name!r}) was asked for; expected 'vgg16_bn' or 'vgg19'")
         models = torchvision("models")
         with seeded(seed):
-            network: nn.Module = getattr(models, name)(
-                weights="IMAGENET1K_V1" if weights == "cache" else None
-            )
+            try:
+                network: nn.Module = getattr(models, name)(
+                    weights="IMAGENET1K_V1" if weights == "cache" else None
+                )
+            except (OSError, RuntimeError) as error:  # no network, or a file that was cut off
+                raise ScmError(
+                    f"the weights of {name} are not in torchvision's cache ({torch.hub.get_dir()}/"
+                    f"checkpoints) and cannot be downloaded ({error}); fetch them elsewhere and "
+                    "give the file, weights=FILE"
+                ) from error
         if weights not in (None, "cache"):
             load_into(network, weights)
         features = list(network.get_submodule("features").children())

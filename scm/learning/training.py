@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -19,6 +20,7 @@ from scm.estimate import Estimate
 from scm.learning.checkpoint import read_checkpoint, write_checkpoint
 from scm.learning.evaluation import accuracy
 from scm.learning.objectives import ERM, Moment, Objective
+from scm.learning.ranks import Fabric, Ranks
 from scm.learning.recipe import Recipe
 from scm.learning.sources import Batch, Source
 from scm.mechanisms.seeding import seeded
@@ -86,6 +88,7 @@ def train(
     checkpoint: str | os.PathLike[str] | None = None,
     progress: bool = True,
     title: str = "classifier",
+    fabric: Fabric | None = None,
 ) -> Trained:
     """Train a network, in place, by an objective on one or several environments.
 
@@ -109,6 +112,10 @@ def train(
         checkpoint: File to go on from if it is there, and written while training.
         progress: Show a progress bar, on a terminal or in a notebook.
         title: What the progress bar calls it.
+        fabric: A launched `lightning_fabric.Fabric`, to train on several devices: each rank calls
+            this alike, draws the same batches, and runs the network on its rows. Weights then
+            differ from one process's in the rounding of sums alone, and a checkpoint goes on with
+            any number of ranks. See `on_devices`.
 
     Returns:
         The network with the selected weights, and how they were selected.
@@ -116,7 +123,9 @@ def train(
     Raises:
         ScmError: If the data do not fit together or the network, if validation images are
             missing or not asked for, if the loss stops being finite, or if the checkpoint is
-            another training's.
+            another training's. On several ranks, if they cannot have equal parts of a batch, do
+            not begin alike, or the objective has parameters (`LNTL`), which look inside a network
+            that sees a part of the batch there.
 
     Example:
         >>> from scm.learning import LabelledImages, SmallCNN
@@ -140,6 +149,8 @@ def train(
         raise ScmError(f"{type(network).__name__} has no parameters, so there is nothing to train")
     device = weights.device
     sizes = recipe.batches(len(sources))
+    ranks = Ranks(fabric)
+    ranks.rows(sum(sizes))
     with seeded(seed, device), torch.enable_grad():
         streams = [
             _on(device, source.batches(size, seed + k))
@@ -147,6 +158,11 @@ def train(
         ]
         first = [next(stream) for stream in streams]
         objective.start(network, first, seed)
+        if ranks.size > 1 and any(True for _ in objective.parameters()):
+            raise ScmError(
+                f"{objective.name} has parameters of its own, and on {ranks.size} ranks it would "
+                "train them on a part of each batch; train with it in one process, without fabric="
+            )
         batches = itertools.chain([first], zip(*streams, strict=True))
         identity = {
             "objective": objective.name,
@@ -154,10 +170,12 @@ def train(
             "run": repr((seed, selection, every, len(sources))),
             "data": _digest(first),
         }
-        run = _Run(network, objective.to(device), recipe, seed, identity, held_out)
+        run = _Run(network, objective.to(device), recipe, seed, identity, held_out, ranks)
         if checkpoint is not None and Path(checkpoint).exists():
             run.resume(checkpoint)
-        with progress_bar(f"train {title}", recipe.steps, "steps", progress) as advance:
+        ranks.agree(network.state_dict(), identity, run.step)
+        shown = progress and ranks.rank == 0
+        with progress_bar(f"train {title}", recipe.steps, "steps", shown) as advance:
             for _ in range(run.step):
                 next(batches)
                 advance()
@@ -183,9 +201,11 @@ class _Run:
         seed: int,
         identity: dict[str, str],
         held_out: Sequence[tuple[Tensor, Tensor]],
+        ranks: Ranks,
     ) -> None:
         self.network, self.objective, self.recipe, self.seed = network, objective, recipe, seed
-        self.identity, self.held_out = identity, held_out
+        self.identity, self.held_out, self.ranks = identity, held_out, ranks
+        self.spread = ranks.spread(network)
         parameters = [*network.parameters(), *objective.parameters()]
         self.optimiser, self.schedule = recipe.make(parameters)
         self.generator = torch.Generator()
@@ -199,7 +219,7 @@ class _Run:
         # A generator of the step's own, so that a resumed run needs no more than its number.
         self.generator.manual_seed((self.seed + 1) * 0x9E3779B97F4A7C15 + self.step & 2**63 - 1)
         moment = Moment(self.step, self.recipe.steps, self.generator)
-        loss = self.objective.loss(self.network, batches, moment)
+        loss = self.objective.loss(self.spread, batches, moment)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise ScmError(
@@ -208,6 +228,7 @@ class _Run:
             )
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        self.ranks.add_gradients(self.network.parameters())
         self.optimiser.step()
         self.schedule.step()
         self.step += 1
@@ -251,7 +272,7 @@ class _Run:
             "schedule": self.schedule.state_dict(),
             "generator": torch.get_rng_state(),
         }
-        write_checkpoint(path, state)
+        self.ranks.write(partial(write_checkpoint, path, state))
 
     def resume(self, path: str | os.PathLike[str]) -> None:
         state = read_checkpoint(path, self.identity)

@@ -28,6 +28,7 @@ _BLOCKS = {
     "biggan-deep-256": "16 16+ 16 8+ 8 8+ 8 4+ 4 2+ 2 1+",
     "biggan-deep-512": "16 16+ 16 8+ 8 8+ 8 4+ 4 2+ 2 1+ 1 1+",
 }
+_MOST_LAYERS = 64
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 
 
@@ -108,8 +109,9 @@ class BigGAN(Mechanism):
         config, weights = _files(source)
         try:
             settings = json.loads(config.read_text())
-        except (OSError, ValueError) as error:
-            raise ScmError(f"{config} cannot be read as JSON ({error})") from error
+        except (OSError, RecursionError, ValueError) as error:
+            raise ScmError(f"{config} cannot be read as JSON ({error!s:.200})") from error
+        _refuse_larger(config, settings, weights)
         mechanism = cls(settings, truncation, **options)
         load_into(mechanism.generator, weights)
         return mechanism
@@ -240,6 +242,26 @@ def _network(settings: Mapping[str, Any], seed: int) -> nn.Module:
                         hook.compute_weight(module, do_power_iteration=True)
     made: nn.Module = network.eval()
     return made
+
+
+def _refuse_larger(config: Path, settings: Any, weights: Path) -> None:
+    """Refuse settings of a network that is far larger than its file of weights."""
+    try:
+        made = _settings(settings)
+        if len(made["layers"]) > _MOST_LAYERS:
+            raise ScmError(f"it has {len(made['layers'])} layers, and {_MOST_LAYERS} are the most")
+        with torch.device("meta"):  # shapes without memory
+            network = _network(made, seed=0)
+    except ScmError:
+        raise
+    except Exception as error:  # whatever the package makes of them
+        raise ScmError(f"{config} holds no settings of a BigGAN ({error!s:.200})") from error
+    size, held = sum(t.nbytes for t in network.state_dict().values()), weights.stat().st_size
+    if size > 4 * held + 2**20:
+        raise ScmError(
+            f"{config} describes a network of {size:,} bytes, and {weights} has {held:,}: they do "
+            "not belong together"
+        )
 
 
 def _package() -> Any:

@@ -76,7 +76,7 @@ def minimise(
         )
     steps = max(1, (n + batch - 1) // batch)
     trainable = [p for p in mechanism.parameters() if p.requires_grad]
-    optimiser = torch.optim.Adam(trainable, lr=lr)
+    optimiser = torch.optim.Adam(trainable, lr=lr, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=epochs * steps + 1)
     history: list[float] = []
     was_training = mechanism.training

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from scm.errors import ScmError
+from scm.mechanisms.pickled import read_pickled
 
 __all__ = ["load_into", "read_state"]
 
@@ -31,15 +30,11 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
             from safetensors.torch import load_file
 
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+        state = read_pickled(path)
+    except Exception as error:  # safetensors has errors of its own
         raise ScmError(
-            f"{path} holds Python objects, which could run code of their own when unpickled; only "
-            "tensors are read: save its state_dict() alone, or a .safetensors file"
-        ) from error
-    except Exception as error:  # zipfile, safetensors and torch have errors of their own
-        raise ScmError(
-            f"{path} cannot be read as weights ({type(error).__name__}: {error}); download it again"
+            f"{path} cannot be read as weights ({error!s:.300}); download it again, or save its "
+            "state_dict() alone, or a .safetensors file: nothing but tensors by name is read"
         ) from error
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
         state = state["state_dict"]  # a checkpoint of Lightning
@@ -64,6 +59,11 @@ def load_into(network: nn.Module, path: str | Path) -> None:
         f"{name} has shape {tuple(state[name].shape)}, expected {tuple(tensor.shape)}"
         for name, tensor in wanted.items()
         if name in state and state[name].shape != tensor.shape
+    ]
+    wrong += [
+        f"{name} is {state[name].dtype}, expected {tensor.dtype}"
+        for name, tensor in wanted.items()
+        if name in state and state[name].is_complex() != tensor.is_complex()
     ]
     if wrong:
         more = f", and {len(wrong) - 5} more" if len(wrong) > 5 else ""

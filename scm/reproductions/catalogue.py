@@ -10,8 +10,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from scm.devices import require_devices
 from scm.errors import ScmError, nearest
+from scm.parallel import on_ray, processes
 from scm.reproductions.report import write_report
+from scm.reproductions.seeds import SeedJob, run_seeds
 from scm.reproductions.study import Study
 
 __all__ = ["CATALOGUE", "Reproduction", "reproduce"]
@@ -47,6 +50,10 @@ class Reproduction:
 DATA_OPTION = {
     "data": "mnist, or digits (scikit-learn's, smaller); MNIST by default where there is SCM_DATA "
     "and the run is not quick",
+}
+GENINT_OPTIONS = DATA_OPTION | {
+    "models": "folder for generators and classifiers that several GenInt reproductions train; "
+    "those that are there are taken. By default each run trains its own",
 }
 CGN_OPTIONS = DATA_OPTION | {
     "models": "folder of CGNs that `scm reproduce cgn-mnist` left, in place of training them again",
@@ -158,13 +165,13 @@ CATALOGUE = [
         "genint-colored-mnist",
         "Mao et al. 2021, section 7 and table 5",
         "classifiers of coloured MNIST from observed and from intervened images",
-        options=DATA_OPTION,
+        options=GENINT_OPTIONS,
     ),
     Reproduction(
         "genint-ablation",
         "Mao et al. 2021, tables 4, 6, 7 and 8",
         "generated images alone, variants A to D, batch size and lambda1, on coloured MNIST",
-        options=DATA_OPTION
+        options=GENINT_OPTIONS
         | {
             "vgg19": "file of VGG19's weights (torchvision's), for the transfer; by default the "
             "convolutions of variant A's classifier stand in",
@@ -174,19 +181,19 @@ CATALOGUE = [
         "genint-bound",
         "Mao et al. 2021, figure 5",
         "whether a larger log P(x|z) means a better causal classifier, on coloured MNIST",
-        options=DATA_OPTION,
+        options=GENINT_OPTIONS,
     ),
     Reproduction(
         "genint-strategy",
         "Mao et al. 2021, figure 6",
         "log P(x|z) over truncation, number of directions and scale, on coloured MNIST",
-        options=DATA_OPTION,
+        options=GENINT_OPTIONS,
     ),
     Reproduction(
         "genint-correlation",
         "Mao et al. 2021, sections 3.1 and 10, figure 3",
         "what nuisances say of the label, before and after intervention",
-        options=DATA_OPTION,
+        options=GENINT_OPTIONS,
     ),
     Reproduction(
         "genint-linear",
@@ -207,6 +214,11 @@ CATALOGUE = [
         "cage-toy",
         "CAGE, section 4.1, figure 3",
         "two mixtures, a masked autoregressive flow, nulls, and delta-tau over alpha",
+    ),
+    Reproduction(
+        "cage-morphomnist",
+        "CAGE, section 4.2, figure 4",
+        "thickness and intensity in a VAE trained on MorphoMNIST, and in DeepSCM's published one",
     ),
     Reproduction(
         "cage-celebahq",
@@ -243,6 +255,8 @@ def reproduce(
     options: Mapping[str, str] | None = None,
     progress: bool = True,
     console: Console | None = None,
+    workers: int | None = None,
+    ray: str | None = None,
 ) -> Study:
     """Run one experiment of a paper, or go on with a run that was cut off.
 
@@ -256,13 +270,17 @@ def reproduce(
         options: The experiment's own options.
         progress: Show progress bars, on a terminal or in a notebook.
         console: Where to print; standard output by default.
+        workers: Number of processes that run the seeds; 1 by default, which works in this process.
+            On a cluster, seeds at once at most.
+        ray: Address of a Ray cluster that runs the seeds, see `scm.parallel.on_ray`.
 
     Returns:
         The finished study, with its rows.
 
     Raises:
-        ScmError: If there is no such experiment or option, `seeds` is not positive, the folder
-            cannot be written, or something that the experiment needs is missing.
+        ScmError: If there is no such experiment, option or device, `seeds` is not positive, the
+            folder cannot be written, something that the experiment needs is missing, no cluster
+            answers, or workers keep dying.
     """
     known = {r.name: r for r in CATALOGUE}
     if name not in known:
@@ -273,13 +291,24 @@ def reproduce(
             raise ScmError(f"{name} has no option {option!r}; {nearest(option, chosen.options)}")
     if seeds is not None and seeds < 1:
         raise ScmError(f"seeds={seeds} was given; expected at least one")
+    if ray is None:
+        require_devices(device)
     count = seeds or (1 if quick else chosen.seeds)
     command = ["scm", "reproduce", name, *(["--quick"] if quick else []), "--seeds", str(count)]
     for option, value in options.items():
         command += ["--option", f"{option}={value}"]
+    out = Path(out or Path("out", "reproduce", f"{name}-quick" if quick else name))
+    apart = min(workers or 1, count)
+    if ray is not None or apart > 1:
+        spread = processes(apart)
+        if ray is not None:
+            spread = on_ray(ray, workers, gpus=device.startswith("cuda"))
+        Study(name, out)  # the folder can be written
+        job = SeedJob(chosen.path, name, out, quick, device, options)
+        run_seeds(job, range(count), spread, console or Console(highlight=False), progress)
     study = Study(
         name,
-        Path(out or Path("out", "reproduce", f"{name}-quick" if quick else name)),
+        out,
         seeds=range(count),
         quick=quick,
         device=device,

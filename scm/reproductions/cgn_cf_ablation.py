@@ -16,6 +16,7 @@ from scm.errors import ScmError
 from scm.reproductions.cgn_parts import KINDS, NAMES, classifier, counterfactuals, recipe_of
 from scm.reproductions.cgn_sources import chosen, kept_cgn
 from scm.reproductions.pictures import curves
+from scm.reproductions.report import selected
 from scm.reproductions.study import Study
 
 __all__ = ["run"]
@@ -30,6 +31,7 @@ def run(study: Study) -> None:
     counts = _numbers(study, "images", (256, 1024) if study.quick else (10_000, 30_000, 100_000))
     ratios = _numbers(study, "ratios", (1, 5) if study.quick else (1, 5, 10, 20))
     found: _Found = {}
+    every = []
     for seed, kind in product(study.seeds, kinds):
         kept = kept_cgn(study, kind, seed)
         if kept.cgn is None:
@@ -47,8 +49,9 @@ def run(study: Study) -> None:
                 ratio=ratio,
             )
             found.setdefault((kind, ratio, n), {})[seed] = one["unbiased"]
+            every.append(one)
     for kind in kinds:
-        _tabulate(study, kind, counts, ratios, found)
+        _tabulate(study, kind, counts, ratios, found, selected(every))
     _draw(study, kinds, counts, ratios, found)
 
 
@@ -66,14 +69,20 @@ def _numbers(study: Study, option: str, default: Sequence[int]) -> list[int]:
 
 
 def _tabulate(
-    study: Study, kind: str, counts: Sequence[int], ratios: Sequence[int], found: _Found
+    study: Study,
+    kind: str,
+    counts: Sequence[int],
+    ratios: Sequence[int],
+    found: _Found,
+    chosen_by: str = "",
 ) -> None:
     seen = recipe_of(study).steps * 128
     for ratio, n in product(ratios, counts):
         if values := found.get((kind, ratio, n)):
             times = f"each seen {seen / n:.1f} times" if n < seen else f"{seen:,} of them are seen"
             row = f"{NAMES[kind]}: {n:,} counterfactual images, CF ratio {ratio}"
-            study.row(row, "unbiased test accuracy, %", values, note=times)
+            note = "; ".join(part for part in (times, chosen_by) if part)
+            study.row(row, "unbiased test accuracy, %", values, note=note)
     several = [ratio for ratio in ratios if ratio > 1]
     if len(counts) > 1:
         gains = _difference(kind, (ratios, counts[-1:]), (ratios, counts[:1]), found)

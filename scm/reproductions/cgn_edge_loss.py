@@ -33,6 +33,7 @@ from scm.learning.cgn import CGN
 from scm.reproductions.cgn_masks import CORRECT, cgn_under, kinds_of, mask_scores
 from scm.reproductions.cgn_parts import NAMES, cgn_of, classifier, counterfactuals, images_of
 from scm.reproductions.pictures import image_grid, new_figure
+from scm.reproductions.report import selected
 from scm.reproductions.study import Study
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def _edge(study: Study) -> None:
                     partial(counterfactuals, study, cgn, kind, seed),
                     cgn=study.path(f"{label}/cgn", "cgn.scm"),
                 )
-                runs[row].append({**known, "accuracy": learned["unbiased"]})
+                learned |= {"accuracy": learned["unbiased"]}
+                runs[row].append({**known, **learned})
                 shown[f"{row}, seed {seed}"] = _masks(study, cgn, kind)
     _tabulate(study, runs)
     every = [known for each in runs.values() for known in each]
@@ -130,7 +132,8 @@ def _tabulate(study: Study, runs: _Runs) -> None:
         border = [fmean(known["border"]) for known in each]
         study.row(row, "mask mean within 3 pixels of the border", border)
         values = [known["accuracy"] for known in each]
-        study.row(row, "test accuracy of a classifier, %", values, reproduced=accuracy)
+        metric, note = "test accuracy of a classifier, %", selected(each)
+        study.row(row, metric, values, reproduced=accuracy, note=note)
 
 
 def correlation(a: Sequence[float], b: Sequence[float]) -> tuple[float, str]:

@@ -40,6 +40,7 @@ from scm.reproductions.cgn_parts import (
 )
 from scm.reproductions.cgn_sources import kept_cgn
 from scm.reproductions.pictures import image_grid, new_figure
+from scm.reproductions.report import selected
 from scm.reproductions.study import Study
 
 __all__ = ["run", "share_between"]
@@ -174,7 +175,8 @@ def _tabulate(study: Study, found: dict[tuple[str, str], list[dict[str, Any]]]) 
         for factor in _FACTORS[: 2 if kind == "coloured" else 3]:
             metric = f"share of the features' variance between classes of {factor}, %"
             study.row(what, metric, [one[factor] for one in each])
-        study.row(what, "test accuracy, %", [one["unbiased"] for one in each])
+        accuracies = [one["unbiased"] for one in each]
+        study.row(what, "test accuracy, %", accuracies, note=selected(each))
 
 
 def _draw(study: Study, found: dict[tuple[str, str], list[dict[str, Any]]]) -> None:

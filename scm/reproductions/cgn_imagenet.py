@@ -31,6 +31,7 @@ from scm.learning import Recipe
 from scm.learning.cgn import CGN, ImageNetWeights, Patches
 from scm.reproductions.imagenet_protocol import SETS, TRAININGS, Protocol, Work
 from scm.reproductions.pictures import image_grid, new_figure
+from scm.reproductions.report import selected
 from scm.reproductions.study import Study
 from scm.reproductions.tiny_imagenet import write_folders
 
@@ -199,7 +200,8 @@ def _table_3(study: Study, protocol: Protocol, found: Found) -> None:
             if not values:
                 continue
             cgn = name == "IN + CGN"
-            note = "the average of its heads" if cgn else ""
+            note = "the average of its heads; " if cgn else ""
+            note += selected(found[name])
             reproduced = _MINI.get(metric) if cgn else None
             title = metric if metric == "shape bias" else f"{metric} accuracy on IN"
             study.row(name, f"{title}, %", values, figure, reproduced, note=_note(protocol, note))
@@ -207,7 +209,8 @@ def _table_3(study: Study, protocol: Protocol, found: Found) -> None:
         if found.get("IN + CGN"):
             values = [one[f"shape bias, {head}"] for one in found["IN + CGN"]]
             title = f"IN + CGN, {head} head"
-            study.row(title, "shape bias, %", values, figure, reproduced, note=_note(protocol))
+            note = _note(protocol, selected(found["IN + CGN"]))
+            study.row(title, "shape bias, %", values, figure, reproduced, note=note)
 
 
 def _table_4(study: Study, protocol: Protocol, found: Found) -> None:
@@ -222,7 +225,7 @@ def _table_4(study: Study, protocol: Protocol, found: Found) -> None:
                     values,
                     figure,
                     _MINI[metric] if name == "IN + CGN" else None,
-                    note=_note(protocol),
+                    note=_note(protocol, selected(found[name])),
                 )
 
 

@@ -49,6 +49,7 @@ from scm.reproductions.cgn_parts import (
 )
 from scm.reproductions.cgn_sources import Kept, environments, kept_cgn
 from scm.reproductions.pictures import curves
+from scm.reproductions.report import selected
 from scm.reproductions.study import Study
 
 __all__ = ["run"]
@@ -63,6 +64,9 @@ _ENVIRONMENTS: dict[str, tuple[tuple[float, ...], float | None, tuple[str, ...]]
 """Correlations, the paper's IRM, and what is trained."""
 
 _FACTORS = {"shape": "shape", "foreground": "object colour", "background": "background colour"}
+_Found = dict[tuple[str, str], dict[int, dict[str, Any]]]
+"""By environments and objective, what was found, by seed."""
+
 _TABLE_5 = {
     0.9: (85.05, 58.72, 82.47),
     0.95: (85.08, 62.69, 87.96),
@@ -73,7 +77,7 @@ _TABLE_5 = {
 def run(study: Study) -> None:
     """Find the causal factor, then train on environments; tabulate and draw."""
     causes, seconds = [], []
-    found: dict[tuple[str, str], dict[int, float]] = {}
+    found: _Found = {}
     weight = _vrex_weight(study)
     for seed in study.seeds:
         kept = kept_cgn(study, "double", seed)
@@ -84,7 +88,7 @@ def run(study: Study) -> None:
                 if seed != study.seeds[0] and (paper is None or objective == "VREx"):
                     continue
                 made = _invariant(study, seed, name, objective, weight)
-                found.setdefault((name, objective), {})[seed] = made["unbiased"]
+                found.setdefault((name, objective), {})[seed] = made
                 used += made["seconds"]
         seconds.append(used)
     _tabulate(study, causes, found, weight)
@@ -150,10 +154,10 @@ def _cause(study: Study, seed: int, kept: Kept) -> dict[str, Any]:
         weights[factor] = study.path(label, "weights.pt")
         used += made["seconds"]
         if factor == "shape":
-            unbiased = made["unbiased"]
+            shape = made
     label = f"seed-{seed}/stable"
     found = study.cell(label, partial(_stable, study), weights=weights, first=100 * seed)
-    return {**found, "unbiased": unbiased, "seconds": used + found["seconds"]}
+    return {**shape, **found, "seconds": used + found["seconds"]}
 
 
 def _stable(study: Study, weights: dict[str, Path], first: int) -> dict[str, Any]:
@@ -197,7 +201,7 @@ def _lost() -> dict[str, Any]:
 def _tabulate(
     study: Study,
     causes: list[dict[str, Any]],
-    found: dict[tuple[str, str], dict[int, float]],
+    found: _Found,
     vrex: float,
 ) -> None:
     for column, (factor, name) in enumerate(_FACTORS.items()):
@@ -205,7 +209,7 @@ def _tabulate(
         for at, (correlation, figures) in enumerate(_TABLE_5.items()):
             measured = [one["accuracies"][factor][at] for one in causes]
             metric = f"accuracy at {100 * correlation:.0f}% correlation, %"
-            study.row(what, metric, measured, paper=figures[column])
+            study.row(what, metric, measured, paper=figures[column], note=selected(causes))
         p_values = [one["p"][factor] for one in causes]
         study.row(what, "p-value of equal accuracies", p_values)
     study.row(
@@ -216,13 +220,16 @@ def _tabulate(
     )
     metric = "accuracy on unbiased test digits, %"
     unbiased = [one["unbiased"] for one in causes]
-    study.row("counterfactuals of the CGN", metric, unbiased, paper=89.0, reproduced=86.5)
-    for (name, objective), values in found.items():
+    what, note = "counterfactuals of the CGN", selected(causes)
+    study.row(what, metric, unbiased, paper=89.0, reproduced=86.5, note=note)
+    for (name, objective), each in found.items():
         correlations, paper, _ = _ENVIRONMENTS[name]
         note = f"correlations {', '.join(f'{c:g}' for c in correlations)}"
         if objective == "IRM":
             note += f"; final weight {IRM_WEIGHT:g}"
         elif objective == "VREx":
             note += f"; final weight {vrex:g} of {_VREX_WEIGHTS}, chosen on unbiased validation"
+        note += f"; {selected(each.values())}"
+        values = {seed: made["unbiased"] for seed, made in each.items()}
         figure = paper if objective == "IRM" else None
         study.row(f"{objective}, {name}", metric, values, paper=figure, note=note)

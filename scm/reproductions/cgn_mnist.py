@@ -12,7 +12,6 @@ CGN beside `rows` that do, may share a folder. A last run without these options 
 from __future__ import annotations
 
 import math
-import re
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from scm.reproductions.cgn_sources import (
     published,
     real,
 )
+from scm.reproductions.report import selected
 from scm.reproductions.study import Study
 
 __all__ = ["GROUPS", "IRM_WEIGHT", "run"]
@@ -183,7 +183,8 @@ _LINES = (
     ),
     _Line(
         "adversarial", "adversarial", "the paper's adversarial recipe", adversarial,
-        note="with the reproduction's edge loss; noise from the prior",
+        note="with the reproduction's edge loss, without the style loss of VGG16 that the "
+        "published code adds (no weights); noise from the prior",
     ),
 )  # fmt: skip
 _BASELINES = ("original", "irm-2", "irm-5", "lntl", "original-gan")
@@ -199,8 +200,7 @@ def _tabulate(study: Study, kind: str, lines: Sequence[_Line], found: _Found) ->
         if line.name in _BASELINES and paper is not None:
             goal = f">= {paper - 3:.1f}"
         confounded = [one["confounded"] for one in each.values()]
-        said = {re.sub(r", seed \d+", "", one["note"]) for one in each.values()}
-        said |= {one["said"] for one in each.values()}
+        said = sorted({one["said"] for one in each.values()})
         shown = statistics.fmean(confounded)
         notes = [line.note, "" if math.isnan(shown) else f"confounded digits: {shown:.1f}"]
         study.row(
@@ -210,7 +210,7 @@ def _tabulate(study: Study, kind: str, lines: Sequence[_Line], found: _Found) ->
             paper,
             line.reproduced[at],
             goal,
-            "; ".join(part for part in [*notes, *sorted(said)] if part),
+            "; ".join(part for part in [*notes, selected(each.values()), *said] if part),
         )
 
 

@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from scm.interventions import Strategy, StyleTransfer, matching, vgg19_features
 from scm.learning import LabelledImages, Source, Variant, accuracy, train
 from scm.reproductions import genint_parts as parts
+from scm.reproductions.genint_generator import weights_of
 from scm.reproductions.genint_images import PAPER, generated, image_count, steered
 from scm.reproductions.pictures import image_grid
 from scm.reproductions.study import Study
@@ -60,7 +61,7 @@ BATCHES: Mapping[int, float] = {32: 21.89, 64: 22.07, 128: 22.47, 256: 21.92}
 LAMBDAS: Mapping[float, float | None] = {0.02: 21.86, 0.05: 22.07, 0.2: 21.69, 1.0: None}
 """Table 8: lambda1, and the paper's top-1 accuracy; the last is not the paper's."""
 
-_WIDTH, _STEPS = 16, 300  # half the paper's channels
+_STEPS = 300
 _METRICS = {"confounded test accuracy, %": "confounded", "causal test accuracy, %": "causal"}
 Found = dict[str, Any]
 
@@ -109,14 +110,14 @@ def run(study: Study) -> None:
 
 def _of_seed(study: Study, seed: int) -> dict[str, Found]:
     model, count, steps = steered(study, seed), image_count(study), 20 if study.quick else _STEPS
-    weights = parts.weights_of(study, seed)
+    weights = weights_of(study, seed)
     found: dict[str, Found] = {}
     for name, (strategy, _) in TRUNCATIONS.items():
         given: dict[str, Any] = {"strategy": repr(strategy), "images": count, "weights": weights}
         source = partial(generated, model, strategy, count, seed)
         label = f"alone-{name.replace(', ', '-').replace(' = ', '-')}"
         found[f"table 4: generated alone, {name}"] = parts.classify(
-            study, label, source, seed, width=_WIDTH, steps=steps, **given
+            study, label, source, seed, steps=steps, **given
         )
     intervened = partial(generated, model, PAPER, count, seed)
     kept: dict[Variant, Found] = {}
@@ -150,7 +151,7 @@ def _of_seed(study: Study, seed: int) -> dict[str, Found]:
 
 
 def _network(study: Study, seed: int) -> nn.Module:
-    return parts.GenIntNet(8 if study.quick else _WIDTH, seed).to(study.device)
+    return parts.GenIntNet(8 if study.quick else parts.WIDTH, seed).to(study.device)
 
 
 def _train(
@@ -167,6 +168,7 @@ def _train(
     """One classifier by the weighted objective, from new weights or on from others."""
     begun = time.process_time()
     network = _network(study, seed)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if start is not None:
         network.load_state_dict(load_file(start))
         steps = max(1, steps // 2)
@@ -185,7 +187,7 @@ def _train(
         progress=study.progress,
         title=label,
     )
-    save_file(network.state_dict(), study.path(label, "weights.safetensors"))
+    parts.save_weights(network, study.path(label, "weights.safetensors"))
     found: Found = {"seconds": time.process_time() - begun}
     for key, domain in (("confounded", "confounded"), ("causal", "randomised")):
         shown = parts.data(study, "test", domain, seed=1)  # type: ignore[arg-type]

@@ -81,7 +81,9 @@ def run(study: Study) -> None:
             f"component {j}, steps from {low:.3g} to {high:.3g} sd",
             "share of the prior as far out as the ends' median",
             [f["realism"][at] for f in found],
-            note="the paper's range" if j in PAPER_RANGES else "range of a mean change of 10 %",
+            note="the paper's range"
+            if j in PAPER_RANGES
+            else "range of a mean change of 10 %, or as far as 1 % of the prior",
         )
         study.row(
             f"component {j}, steps from {low:.3g} to {high:.3g} sd",

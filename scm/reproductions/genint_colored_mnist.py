@@ -1,14 +1,13 @@
 """Table 5 of GenInt: what a classifier learns on coloured MNIST, from which images.
 
-Every row trains the same classifier (`genint_parts.classify`, half as wide as the paper's, 400
-steps) and tests it on MNIST's t10k in the training's colours ("confounded") and in random ones
-("causal"). The interventional rows train on generated images alone, whose nuisances were set
-independently of the class. One is the paper's: both latents of its CVAE. The others are chosen
-among `genint_images.EVERY` by log P(x|z) alone: with queries that are held-out training images,
-and with the same digits in random colours, by each of the measures of `genint_bound`. No test
-image is used for it. Three controls say what the task
-is worth: greyscale input, a random recolouring that needs no generator, and the data set's own
-graph under do(fill).
+Every row trains the same classifier (`genint_parts.classify`) and tests it on MNIST's t10k in the
+training's colours ("confounded") and in random ones ("causal"). The interventional rows train on
+generated images alone, whose nuisances were set independently of the class. One is the paper's:
+both latents of its CVAE. The others are chosen among `genint_candidates.EVERY` by log P(x|z)
+alone: with queries that are held-out training images, and with the same digits in random colours,
+by each of `MEASURES`. No test image is used for it. Three controls say what the task is worth:
+greyscale input, a random recolouring that needs no generator, and the data set's own graph under
+do(fill).
 
 The paper's evaluator divides by a wrong count, so that its 59.9, 58.5 and 29.6 are likely 94, 91
 and 46 (`PAPERS.md`); accuracies here are shares of all test images.
@@ -20,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,22 +26,13 @@ from torch import Tensor
 
 from scm.learning import IRM, Augmented, Grey, Jump, LabelledImages, Source
 from scm.reproductions import genint_parts as parts
-from scm.reproductions.genint_bound import _KINDS as KINDS
-from scm.reproductions.genint_bound import _score as score
-from scm.reproductions.genint_images import (
-    EVERY,
-    OBSERVED,
-    PAPER,
-    Candidate,
-    colour_strips,
-    image_count,
-    sheet,
-)
+from scm.reproductions.genint_candidates import DOMAINS, EVERY, MEASURES, Candidate
+from scm.reproductions.genint_images import OBSERVED, PAPER, colour_strips, sheet
 from scm.reproductions.study import Study
 
 __all__ = ["ROWS", "recoloured", "run"]
 
-_CHOICES = [(query, kind) for query in ("randomised", "confounded") for kind in KINDS]
+_CHOICES = [(query, kind) for query in reversed(DOMAINS) for kind in MEASURES]
 
 ROWS: dict[str, tuple[float | None, float | None, str | None]] = {
     "original data": (99.45, 8.261, None),
@@ -61,7 +50,6 @@ _FIXED = {
     "observational CVAE": Candidate(2, OBSERVED),
     "interventional CVAE, the paper's two latents": Candidate(2, PAPER),
 }
-_WIDTH, _STEPS = 16, 400  # half the paper's channels, a tenth of its steps
 _NOTES = {
     "observational CVAE": "its prior draws z apart from the label, which cuts part of the tie",
     "ceiling: the data under do(fill)": "the law of the causal test itself",
@@ -95,19 +83,14 @@ def run(study: Study) -> None:
 
 def _of_seed(study: Study, seed: int) -> tuple[dict[str, Any], dict[str, Candidate]]:
     """Accuracies of every row, and what was chosen."""
-    results: dict[str, Any] = {}
-
-    steps = 20 if study.quick else _STEPS
+    results: dict[str, Any] = {"original data": parts.observed(study, seed)}
 
     def row(name: str, label: str, source: Callable[[], Any], **settings: Any) -> None:
-        size = {"width": _WIDTH, "steps": steps, **settings}
-        results[name] = parts.classify(study, label, source, seed, **size)
+        results[name] = parts.classify(study, label, source, seed, **settings)
 
-    observed = partial(parts.data, study)
-    penalty = partial(IRM, Jump(9e4, round(190 / 501 * steps)))
-    row("original data", "original", observed)
+    penalty = partial(IRM, Jump(9e4, round(190 / 501 * parts.steps_of(study))))
     row("IRM", "irm", partial(_environments, study), objective=penalty)
-    row("control: greyscale input", "grey", observed, inputs=Grey)
+    row("control: greyscale input", "grey", partial(parts.data, study), inputs=Grey)
     row("control: channels recoloured at random", "recoloured", partial(_recoloured, study))
     row(
         "ceiling: the data under do(fill)",
@@ -115,16 +98,8 @@ def _of_seed(study: Study, seed: int) -> tuple[dict[str, Any], dict[str, Candida
         partial(parts.data, study, domain="randomised", seed=2),
     )
     choice = _choose(study, seed)
-    count = image_count(study)
     for name, candidate in {**_FIXED, **choice}.items():
-        row(
-            name,
-            f"generated-{candidate.label}",
-            partial(candidate.draw, study, seed, count),
-            candidate=repr(candidate),
-            images=count,
-            weights=_weights(study, seed, candidate.latents),
-        )
+        results[name] = candidate.learnt(study, seed)
     return results, choice
 
 
@@ -156,35 +131,15 @@ def recoloured(images: Tensor, generator: torch.Generator) -> Tensor:
     return changed
 
 
-def _weights(study: Study, seed: int, latents: int) -> Path:
-    """Weights of the CVAE of a seed, trained where that is still to do."""
-    parts.generator(study, seed, latents)
-    return parts.weights_of(study, seed, latents)
-
-
 def _choose(study: Study, seed: int) -> dict[str, Candidate]:
     """By row, the candidate of the largest log P(x|z)."""
-    parts.extractor(study, seed)
-    scores = study.cell(
-        f"seed-{seed}/choice",
-        partial(_scores, study),
-        seed=seed,
-        extractor=study.path(f"seed-{seed}/extractor", "weights.safetensors"),
-        generators=[_weights(study, seed, n) for n in sorted({c.latents for c in EVERY})],
-        candidates=[repr(candidate) for candidate in EVERY],
-    )
+    scores = [candidate.score(study, seed) for candidate in EVERY]
     return {
         f"interventional, chosen by {query} queries, {kind}": max(
             zip(scores, EVERY, strict=True), key=lambda pair: pair[0][query][kind]
         )[1]
         for query, kind in _CHOICES
     }
-
-
-def _scores(study: Study, seed: int, **given: Any) -> list[dict[str, dict[str, float]]]:
-    """Log P(x|z) of each candidate, by queries and measure."""
-    n = 200 if study.quick else 4_000
-    return [score(study, partial(one.draw, study, seed, n, 7), seed) for one in EVERY]
 
 
 def _draw(study: Study, choice: dict[str, Candidate]) -> None:

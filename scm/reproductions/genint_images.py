@@ -10,8 +10,8 @@ strategy sets them to values that do not depend on the class.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from scm.interventions import PrincipalDirections, Strategy, SupportWarning, steerable
 from scm.model import SCM
-from scm.reproductions import genint_parts as parts
+from scm.reproductions.genint_generator import generator
 from scm.reproductions.pictures import image_grid
 from scm.reproductions.study import Study
 
@@ -27,12 +27,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "CANDIDATES",
-    "EVERY",
     "LAYER",
     "OBSERVED",
     "PAPER",
-    "Candidate",
     "backgrounds",
     "colour_strips",
     "generated",
@@ -50,21 +47,13 @@ OBSERVED = Strategy()
 PAPER = Strategy(directions=2, scale=2.23, together=2)
 """Both latents, as wide as the paper's grid, but uniform."""
 
-CANDIDATES: Mapping[int, Sequence[Strategy]] = {
-    2: (OBSERVED, PAPER, Strategy(directions=2, scale=4.0, together=2)),
-    16: (
-        OBSERVED,
-        *(Strategy(directions=k, scale=s, together=k) for k in (3, 6) for s in (1.0, 2.5, 4.0)),
-    ),
-}
-"""Strategies from the prior, by the number of the CVAE's latents."""
-
 _DIRECTIONS = 12  # of a CVAE with many latents
 
 
+@lru_cache(maxsize=8)
 def steered(study: Study, seed: int, latents: int = 2) -> SCM:
     """The CVAE of a seed (trained where that is still to do), steered along its nuisances."""
-    cvae = parts.generator(study, seed, latents).mechanisms["X"]
+    cvae = generator(study, seed, latents).mechanisms["X"]
     if latents == 2:
         return steerable(cvae, PrincipalDirections.axes(cvae))
     found = PrincipalDirections.of(
@@ -100,57 +89,6 @@ def generated(
             images.append(units["X"].clamp(0, 1))
             labels.append(units["Y"])
     return torch.cat(images), torch.cat(labels)
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A strategy for a CVAE, from exemplars of the prior or of the encoder.
-
-    Attributes:
-        latents: The CVAE's latents.
-        strategy: What is set.
-        start: "prior", or "encoder" for latents of training images with their labels.
-    """
-
-    latents: int
-    strategy: Strategy
-    start: str = "prior"
-
-    @property
-    def name(self) -> str:
-        """In words."""
-        chosen, scale = self.strategy.chosen, self.strategy.scale
-        at = "latents" if self.latents == 2 else "directions of the output"
-        what = f"{len(chosen)} {at} set within {scale:g} sd" if chosen else "no intervention"
-        return f"{self.latents} latents of the {self.start}, {what}"
-
-    @property
-    def label(self) -> str:
-        """For the name of a cell."""
-        return f"{self.latents}-{self.start}-{len(self.strategy.chosen)}-{self.strategy.scale:g}"
-
-    def draw(self, study: Study, seed: int, n: int, shift: int = 0) -> tuple[Tensor, Tensor]:
-        """Images and classes, of the CVAE of a seed; another shift, other ones."""
-        given: dict[str, Tensor] = {}
-        if self.start == "encoder":
-            cvae = parts.generator(study, seed, self.latents)
-            given["exemplars"], given["labels"] = parts.exemplars(study, cvae, n, seed + shift)
-        return generated(
-            steered(study, seed, self.latents), self.strategy, n, seed + shift, **given
-        )
-
-
-EVERY: tuple[Candidate, ...] = (
-    *(Candidate(latents, s) for latents, several in CANDIDATES.items() for s in several),
-    *(
-        Candidate(16, strategy, "encoder")
-        for strategy in (
-            OBSERVED,
-            *(Strategy(directions=3, scale=s, together=3) for s in (1.7, 2.5, 4.0, 6.0)),
-        )
-    ),
-)
-"""All that is chosen among by log P(x|z)."""
 
 
 def image_count(study: Study) -> int:

@@ -22,8 +22,10 @@ import torch
 from scm.interventions.permutation import independence
 from scm.interventions.steering import SupportWarning
 from scm.interventions.strategy import Strategy, ablation, realism
+from scm.reproductions.genint_candidates import DOMAINS
+from scm.reproductions.genint_generator import weights_of
 from scm.reproductions.genint_images import steered
-from scm.reproductions.genint_parts import Domain, extractor, queries, weights_of
+from scm.reproductions.genint_parts import extractor, queries, shared
 from scm.reproductions.pictures import curves
 from scm.reproductions.study import Study
 
@@ -43,7 +45,6 @@ _SHOWN = {
 }
 """Name of each axis, what is fixed, and the paper's choice (its scale is in other units)."""
 
-_DOMAINS: tuple[Domain, ...] = ("confounded", "randomised")
 _EVERY = Strategy(1.0, 3, 2.0, together=3)
 _STATES = {"without intervention": Strategy(1.0), "all three set within 2 sd": _EVERY}
 
@@ -56,14 +57,14 @@ def run(study: Study) -> None:
         extractor(study, seed)
         parts = {
             "generator": weights_of(study, seed, _LATENTS),
-            "extractor": study.path(f"seed-{seed}/extractor", "weights.safetensors"),
+            "extractor": shared(study).path(f"seed-{seed}/original", "weights.safetensors"),
         }
         n = 200 if study.quick else 2000
         work = partial(_measure, study)
         found.append(study.cell(f"seed-{seed}/curves", work, seed=seed, n=n, **parts))
     for axis, values in _AXES.items():
         what, fixed, paper = _SHOWN[axis]
-        series = {f"{d} queries": [list(c[d][axis].values()) for c in found] for d in _DOMAINS}
+        series = {f"{d} queries": [list(c[d][axis].values()) for c in found] for d in DOMAINS}
         for name, rows in series.items():
             best = [values[max(range(len(row)), key=row.__getitem__)] for row in rows]
             means = (sum(column) / len(column) for column in zip(*rows, strict=True))
@@ -94,7 +95,7 @@ def _measure(study: Study, seed: int, n: int, **parts: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"p": {}, "realism": {}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SupportWarning)
-        for domain in _DOMAINS:
+        for domain in DOMAINS:
             tried = ablation(
                 _BASE,
                 model,

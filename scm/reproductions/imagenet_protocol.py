@@ -272,7 +272,7 @@ class Protocol:
             network = HeadEnsemble(network, HEADS, seed=seed)
             sources.append(self._counterfactuals(seed))
         network = network.to(study.device)
-        train(
+        trained = train(
             network,
             sources,
             recipe=self.work.recipe,
@@ -282,7 +282,7 @@ class Protocol:
             title=label,
         )
         _save(network, self.study.path(label, "weights.safetensors"))
-        return self._measure(network.eval())
+        return {**self._measure(network.eval()), "note": trained.note}
 
     def _classifier(self, name: str, seed: int) -> nn.Module:
         classes = 9 if name == "Mixed-Rand" else 1000

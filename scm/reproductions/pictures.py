@@ -32,7 +32,8 @@ def curves(
         panels: By title, the series of each panel: by name, values `(seeds, rounds)`.
         x: What is counted along the axis.
         first: Where the count starts.
-        at: Where the values stand on the axis, which is then logarithmic, in place of a count.
+        at: Where the values stand on the axis, in place of a count; it is logarithmic where they
+            differ by a factor of more than 20.
         low: Where the axis of values starts; None for a little below the least.
 
     Raises:
@@ -53,7 +54,10 @@ def curves(
         if at is None:
             axes.xaxis.get_major_locator().set_params(integer=True)
         else:
-            axes.set_xscale("log")
+            if max(at) > 20 * min(at):
+                axes.set_xscale("log")
+            axes.set_xticks(at, [f"{place:g}" for place in at], minor=False)
+            axes.set_xticks([], minor=True)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=8)
     figure.tight_layout()

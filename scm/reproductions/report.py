@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +19,7 @@ from scm.reproductions.study import Study
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["collect", "machine", "write_report"]
+__all__ = ["collect", "machine", "selected", "write_report"]
 
 _COLUMNS = ("row", "metric", "paper", "reproduced", "mean ± sd", "seeds", "note")
 
@@ -49,6 +50,21 @@ def write_report(study: Study, about: str) -> None:
         console.print(text, markup=False)
     files = ["results.json", "table.md", *(path.name for path in study.pictures)]
     console.print(f"{study.out}: {', '.join(files)}", markup=False)
+
+
+def selected(found: Iterable[Mapping[str, Any]]) -> str:
+    """How the weights of classifiers were selected, to stand beside their figures.
+
+    Args:
+        found: What is known of each; at "note" its `Trained.note`, whose seed is left out.
+
+    Example:
+        >>> note = "ERM(), seed {}, selected: the last step, 9 of 9"
+        >>> selected([{"note": note.format(seed)} for seed in (0, 1)])
+        'ERM(), selected: the last step, 9 of 9'
+    """
+    notes = {re.sub(r", seed \d+", "", one.get("note", "")) for one in found}
+    return "; ".join(sorted(notes - {""}))
 
 
 def machine(device: str = "cpu") -> str:

@@ -1,8 +1,11 @@
 """The Tuebingen cause-effect pairs: weighted accuracy of what says which of two is the cause.
 
-cdt ships 99 of the pairs: those of 1 to 104 whose two variables are numbers. A pair's weight is
-one over the number of pairs from its source, as the collection's list of pairs has it. The first
-is the cause in all of cdt's, which no method is told: each treats its two arguments alike.
+cdt ships 99 of the pairs: those of 1 to 104 whose two variables are numbers. The first 95 of them
+are the paper's, which ended at pair 100, and have a row of their own. A pair's weight is one over
+the number of pairs from its source, as the collection's list of pairs has it. The first is the
+cause in all of cdt's, which no method is told: each treats its two arguments alike, and has to
+decide every pair. Of more than 1,000 rows so many are drawn, others with each seed; the methods
+standardise. Nothing was chosen on these pairs.
 
 Source: Mooij et al. (2016), section 5 and figure 9: 63 +- 10 % for additive noise with HSIC.
 """
@@ -36,7 +39,7 @@ _METHODS: dict[str, dict[str, Any]] = {
     "IGCI (cdt)": {"method": "cdt-igci"},
     "CDS (cdt)": {"method": "cdt-cds"},
 }
-_ROWS = 1_000
+_ROWS, _PAPERS = 1_000, 95
 # In the collection's order: so many pairs of such a weight; 0 for those of more variables.
 _WEIGHTS = (
     (4, 1 / 6), (7, 1 / 7), (1, 1 / 2), (4, 1 / 4), (1, 1 / 2), (2, 1.0), (2, 1 / 6), (3, 1 / 3),
@@ -81,23 +84,25 @@ def run(study: Study) -> None:
     chosen = list(range(0, len(weights()), every))
     heavy = weights()[chosen]
     for name, options in _METHODS.items():
-        shares, notes = {}, ""
+        right = {}
         for seed in study.seeds:
             score = partial(_score, progress=study.progress)
             label = f"seed-{seed}/{options['method']}-{options.get('regression', 'any')}"
             scores = np.array(study.cell(label, score, options=options, pairs=chosen, seed=seed))
-            right = np.where(scores == 0, 0.5, scores > 0)
-            shares[seed] = 100 * float((heavy * right).sum() / heavy.sum())
-            notes = _limits(right, heavy)
-        ours = name.startswith("ANM")
-        study.row(
-            name,
-            f"weighted accuracy, % of {len(chosen)} pairs",
-            shares,
-            paper=63.0 if ours else None,
-            goal=">= 63" if name == "ANM, Gaussian process" else None,
-            note=f"95% interval {notes} (last seed; weights count as so many pairs)",
-        )
+            right[seed] = np.where(scores == 0, 0.5, scores > 0)
+        for count in (len(weights()), _PAPERS):
+            among, whose = np.array(chosen) < count, "the paper's " if count == _PAPERS else ""
+            w, ours = heavy[among], name.startswith("ANM")
+            shares = {s: 100 * float(w @ each[among] / w.sum()) for s, each in right.items()}
+            limits = _limits(np.mean(list(right.values()), 0)[among], w)
+            study.row(
+                name,
+                f"weighted accuracy, % of {whose}{len(w)} pairs",
+                shares,
+                paper=63.0 if whose and ours else None,
+                goal=None if whose or name != "ANM, Gaussian process" else ">= 63",
+                note=f"95% interval {limits} (weights count as so many pairs)",
+            )
 
 
 def _score(options: dict[str, Any], pairs: list[int], seed: int, progress: bool) -> list[float]:

@@ -71,6 +71,13 @@ def test_what_does_not_fit_is_refused() -> None:
     images, labels = torch.zeros(2, 1, 4, 4), torch.tensor([0, 1])
     with pytest.raises(MechanismError, match=r"expected \(m, channels"):
         Exemplars(images[0], labels)
+    for wrong in (torch.tensor([-1, 0]), torch.tensor([0.0, 1.0])):
+        with pytest.raises(MechanismError, match="expected int64 classes"):
+            Exemplars(images, wrong)
+    for pixels in (torch.full_like(images, 255), torch.full_like(images, torch.nan)):
+        with pytest.raises(MechanismError, match=r"rescale them to \[0, 1\]"):
+            Exemplars(pixels, labels)
+    assert Exemplars(images - 1, labels, range=(-1.0, 1.0)).type.range == (-1, 1)
     with pytest.raises(MechanismError, match=r"no image of the classes \[1\]"):
         Exemplars(images, torch.tensor([0, 2]))
     with pytest.raises(ScmError, match=r"shows images of 2 classes.*Categorical\(2\)"):

@@ -6,7 +6,7 @@ import torch
 from scm.discovery.attributes import Attribute
 from scm.discovery.audit import audit
 from scm.discovery.direction import direction
-from scm.discovery.zoo import FAMILIES, GAUGES, specimen
+from scm.discovery.zoo import FAMILIES, GAUGES, specimen, trained
 from scm.errors import ScmError
 from scm.mechanisms import Real
 from scm.mechanisms.latent import LatentGenerator
@@ -116,3 +116,19 @@ def test_every_gauge_has_the_same_law():
 def test_the_zoo_knows_its_names():
     with pytest.raises(ScmError, match="did you mean 'linear edge'"):
         specimen("linear edges", 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "steps"), [("flow", 150), ("VAE", 1_000)])
+def test_what_is_trained_makes_what_it_has_seen(kind, steps):
+    one = specimen("linear edge", seed=1)
+    made = trained(one, kind, steps, seed=0)
+    assert (made.gauge, made.truth, made.attributes) == (kind, one.truth, one.attributes)
+    seen, learnt = (each.generator.generate(each.generator.draw(4_000, 1)) for each in (one, made))
+    assert (learnt.mean(0) - seen.mean(0)).norm() < 0.2 * seen.std(0).norm()
+    assert (learnt.T.cov() - seen.T.cov()).norm() < 0.3 * seen.T.cov().norm()
+
+
+def test_the_zoo_trains_what_it_knows():
+    with pytest.raises(ScmError, match="did you mean 'flow'"):
+        trained(specimen("linear edge", seed=1), "flows")

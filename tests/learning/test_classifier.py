@@ -66,6 +66,8 @@ def test_what_does_not_fit_is_refused() -> None:
         train_classifier(images, labels[:5])
     with pytest.raises(ScmError, match="int64 classes"):
         train_classifier(images, labels.float())
+    with pytest.raises(ScmError, match="label 7 was given to judge a classifier of 4 classes"):
+        accuracy([Constant(0), Constant(1)], images, torch.arange(10) % 8)
     with pytest.raises(ScmError, match="no classifier"):
         accuracy([], images, labels)
     with pytest.raises(ScmError, match="loss became nan"):

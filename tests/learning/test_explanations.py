@@ -54,6 +54,15 @@ def test_grad_cam_of_one_head_and_of_predictions() -> None:
     torch.testing.assert_close(found, grad_cam(ensemble.head("texture"), IMAGES, predicted))
 
 
+@pytest.mark.parametrize("classes", [[0, 1, 2, 3, 4, 10], [0, 1, 2, 3, 4, -1], [0, 1]])
+def test_grad_cam_of_classes_that_are_not(classes: list[int]) -> None:
+    pytest.importorskip("captum")
+    with pytest.raises(ScmError, match=r"for 6 images; expected \(6,\) from 0 to 9"):
+        grad_cam(ConvNet(), IMAGES, torch.tensor(classes))
+    with pytest.raises(ScmError, match="no images"):
+        grad_cam(ConvNet(), IMAGES[:0])
+
+
 def test_without_captum_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 

@@ -57,6 +57,15 @@ def test_what_stands_in_is_named_and_its_mode_restored() -> None:
         InceptionScore("weights.pth", classifier)
 
 
+def test_inception_is_shown_images_in_its_range_alone(monkeypatch) -> None:
+    monkeypatch.setattr("scm.learning.inception._inception", lambda seed: nn.Flatten())
+    score, images = InceptionScore(), torch.rand(2, 3, 4, 4)
+    assert score([2 * images - 1]) >= 1
+    for wrong in (255 * images, images * torch.nan):
+        with pytest.raises(ScmError, match=r"rescale them to \[-1, 1\]"):
+            score([wrong])
+
+
 @pytest.mark.slow
 def test_inception_v3_reads_torchvisions_weights(tmp_path) -> None:
     random = InceptionScore(seed=3)

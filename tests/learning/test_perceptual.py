@@ -1,5 +1,7 @@
 """Gram matrices and losses against loops; VGG's features, fixed, from files or marked as random."""
 
+from urllib.error import URLError
+
 import numpy as np
 import pytest
 import torch
@@ -111,6 +113,17 @@ def test_weights_are_read_from_a_file_and_random_ones_are_marked(tmp_path) -> No
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(ScmError, match=r"features\.0\.bias is missing"):
         VGGFeatures(weights=tmp_path / "other.pth")
+
+
+def test_weights_that_cannot_be_downloaded_say_what_to_do(monkeypatch) -> None:
+    def offline(weights: str) -> nn.Module:
+        assert weights == "IMAGENET1K_V1"
+        raise URLError("Name or service not known")
+
+    monkeypatch.setattr(torchvision("models"), "vgg16_bn", offline)
+    said = r"vgg16_bn are not in .*checkpoints.*Name or service not known.*weights=FILE"
+    with pytest.raises(ScmError, match=said):
+        VGGFeatures(weights="cache")
 
 
 def test_what_is_no_vgg_is_refused() -> None:

@@ -22,10 +22,21 @@ def fake(family, first, laws, gauges, progress):
     return [*first_two, record(family, first + 1, "abstain", "c->e")]
 
 
+def learnt(family, law, steps):
+    edge = FAMILIES[family].kind != "no edge"
+    return [record(family, law, "e->c", "c->e" if edge else "none"), record(family, law, "none")]
+
+
+def p_values(draws, seed):
+    return {"one": [0.005] * 20 + [0.5] * 980, "other": [0.5] * 1_000}
+
+
 def test_the_table_counts_arrows(monkeypatch, tmp_path):
     from rich.console import Console
 
     monkeypatch.setattr(cage_zoo, "_audit_family", fake)
+    monkeypatch.setattr(cage_zoo, "_audit_trained", learnt)
+    monkeypatch.setattr(cage_zoo, "_null_draws", p_values)
     study = Study("cage-zoo", tmp_path, console=Console(quiet=True), progress=False)
     cage_zoo.run(study)
     found = {(row.row, row.metric): row for row in study.rows}
@@ -42,6 +53,14 @@ def test_the_table_counts_arrows(monkeypatch, tmp_path):
     sign = cage_zoo.STATISTICS["delta-tau"]
     assert found[sign, "false arrows, % of independent"].mean == 100
     assert found[sign, "false arrows, % of independent"].goal is None
+    level = "type-I error at 1%, %"
+    assert (found["p-value: one", level].mean, found["p-value: one", level].met) == (2, False)
+    assert (found["p-value: other", level].mean, found["p-value: other", level].met) == (0, True)
+    assert found["p-value: one", level].goal == "<= 1.5"
+    trained = f"{ours}; trained flows and VAEs"
+    assert found[trained, "right, % of arrows where there is an edge"].mean == 0
+    assert found[trained, "decided, % of identifiable edges"].mean == 50
+    assert found[trained, "false arrows, % without an edge"].mean == 50
 
 
 def test_limits_are_clopper_and_pearsons():

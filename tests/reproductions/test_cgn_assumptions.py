@@ -19,6 +19,7 @@ from scm.reproductions.cgn_irm_assumptions import _thirds
 from scm.reproductions.ink import Ruler, difference, ink, shuffled
 from scm.reproductions.report import write_report
 
+ACCURACIES = ("test accuracy, %", "accuracy on unbiased test digits, %")
 COLOURS = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 0.8]])
 
 
@@ -89,6 +90,9 @@ def quick(module: Any, out: Path, models: Path) -> dict[tuple[str, str], Any]:
     rows = json.loads((out / "results.json").read_text())["rows"]
     for picture in study.pictures:
         assert picture.stat().st_size > 5_000
+    scored = [row for row in rows if row["metric"] in ACCURACIES]
+    assert scored
+    assert all("selected: the last step, 20 of 20" in row["note"] for row in scored)
     return {(row["row"], row["metric"]): row["mean"] for row in rows}
 
 

@@ -119,6 +119,9 @@ def test_the_whole_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert found["CGN, no texture loss", "mean of the masks"]["reproduced"] == 0.4
     assert all("no comparison" in row["note"] for row in rows[2:])
     assert "random weights" in found["CGN, all losses", "mean of the masks"]["note"]
+    scored = [row for row in rows if "bias" in row["metric"] or "accuracy" in row["metric"]]
+    assert len(scored) == 15 + 15
+    assert all("selected: the last step, 8 of 8" in row["note"] for row in scored)
     gaps = {name: _gap(found, name) for name in ("IN", "SIN", "IN + CGN")}
     for name, gap in gaps.items():
         assert found[name, "background gap, points"]["mean"] == pytest.approx(gap)

@@ -91,12 +91,15 @@ def test_interpolate_in_quick(tmp_path: Path) -> None:
 
 
 def test_loss_ablation_in_quick(tmp_path: Path) -> None:
-    _, found = quick("cgn-loss-ablation", tmp_path)
+    study, found = quick("cgn-loss-ablation", tmp_path)
     rows = {row for row, _ in found}
     assert {f"double-coloured: without {loss}" for loss in ("L_shape", "L_rec", "L_bg")} < rows
     # The means are of digits that fill some of the frame; and without losses masks differ.
     assert 0.05 < found["double-coloured: the digits themselves", "mask mean"] < 0.4
     assert len({found[row, "mask mean"] for row in rows}) == len(rows)
+    scored = [row for row in study.rows if "accuracy" in row.metric]
+    assert len(scored) == 5
+    assert all("selected: the last step, 20 of 20" in row.note for row in scored)
     assert (tmp_path / "outputs-double.png").stat().st_size > 5_000
 
 
@@ -114,6 +117,11 @@ def test_collapse_in_quick(tmp_path: Path) -> None:
     metric = "runs stopped for collapsed masks, %"
     assert found["double-coloured, as shipped; 15 steps", metric] == 0  # it is not watched in quick
     assert "0 of 1; Clopper-Pearson" in study.rows[-1].note
+
+
+def test_patches_have_no_losses_to_leave_out(tmp_path: Path) -> None:
+    with pytest.raises(ScmError, match="kinds=wildlife.*expected coloured, double"):
+        quick("cgn-loss-ablation", tmp_path, kinds="double,wildlife")
 
 
 @pytest.mark.parametrize("wrong", [{"group": "edges"}, {"kinds": "genint"}, {"steps": "-3"}])

@@ -14,16 +14,11 @@ from torch import nn
 
 from scm.estimators import linear_ratio
 from scm.interventions import Strategy
-from scm.reproductions import genint_parts
+from scm.reproductions import genint_generator
 from scm.reproductions.genint_ablation import Convolutions
+from scm.reproductions.genint_candidates import EVERY, Candidate
 from scm.reproductions.genint_colored_mnist import recoloured
-from scm.reproductions.genint_images import (
-    EVERY,
-    OBSERVED,
-    Candidate,
-    backgrounds,
-    colour_strips,
-)
+from scm.reproductions.genint_images import OBSERVED, backgrounds, colour_strips
 from scm.reproductions.genint_linear import EFFECT, MOVES, _regression, world
 from scm.reproductions.study import Study
 
@@ -95,8 +90,8 @@ def test_features_of_a_transfer_are_the_convolutions_outputs() -> None:
 def test_candidates_start_from_the_prior_or_from_training_images(tmp_path: Path) -> None:
     quiet = Console(quiet=True)
     study = Study("genint", tmp_path, seeds=[0], quick=True, progress=False, console=quiet)
-    cvae = genint_parts.generator(study, 0, 16)
-    latents, labels = genint_parts.exemplars(study, cvae, 40, seed=3)
+    cvae = genint_generator.generator(study, 0, 16)
+    latents, labels = genint_generator.exemplars(study, cvae, 40, seed=3)
     images, classes = Candidate(16, OBSERVED, "encoder").draw(study, 0, 40, shift=3)
     assert torch.equal(classes, labels)
     with torch.no_grad():

@@ -6,10 +6,20 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from scipy.spatial.distance import cdist
+from scipy.special import logsumexp
 from scipy.stats import spearmanr
 
 from scm.errors import ScmError
-from scm.reproductions import Study, genint_biggan, genint_bound, genint_parts, genint_strategy
+from scm.reproductions import (
+    Study,
+    genint_biggan,
+    genint_bound,
+    genint_generator,
+    genint_parts,
+    genint_strategy,
+)
+from scm.reproductions.genint_candidates import EVERY
 
 
 def study(name: str, out: Path, **options: str) -> Study:
@@ -37,7 +47,7 @@ def test_the_data_are_the_papers(tmp_path: Path) -> None:
 
 
 def test_the_generator_is_the_papers_and_is_kept(tmp_path: Path) -> None:
-    model = genint_parts.generator(study("genint", tmp_path), 0, 2)
+    model = genint_generator.generator(study("genint", tmp_path), 0, 2)
     cvae = model.mechanisms["X"]
     assert cvae.latent == 2
     images, labels = torch.rand(4, 3, 32, 32), torch.tensor([0, 1, 2, 3])
@@ -46,7 +56,7 @@ def test_the_generator_is_the_papers_and_is_kept(tmp_path: Path) -> None:
     latent = torch.zeros(4, 2)
     shown = [cvae.decode(latent, {"Y": y}) for y in (labels, labels.flip(0))]
     assert not torch.equal(*shown)  # the decoder does
-    again = genint_parts.generator(study("genint", tmp_path), 0, 2).mechanisms["X"]
+    again = genint_generator.generator(study("genint", tmp_path), 0, 2).mechanisms["X"]
     assert torch.equal(again.decode(latent, {"Y": labels}), shown[0])
 
 
@@ -81,6 +91,41 @@ def test_the_curves_of_figure_6(tmp_path: Path) -> None:
     }
 
 
+def test_scores_compare_queries_with_images_within_their_class_or_with_all(tmp_path: Path) -> None:
+    here = study("genint-bound", tmp_path)
+    candidate = EVERY[1]
+    found = candidate.score(here, 0)
+    assert set(found) == {"confounded", "randomised"}
+    images, labels = candidate.draw(here, 0, 200, shift=7)
+    shown, own = genint_parts.queries(here, "randomised")
+
+    def halved(x: torch.Tensor) -> np.ndarray:
+        return x.double().numpy().reshape(len(x), 3, 16, 2, 16, 2).mean((3, 5)).reshape(len(x), -1)
+
+    a, b = halved(shown), halved(images)
+    squares = cdist(a, b, "sqeuclidean") / (2 * 0.2**2)
+    every = logsumexp(-squares, axis=1) - np.log(len(b))
+    same = own.numpy()[:, None] == labels.numpy()[None]
+    within = logsumexp(-squares, axis=1, b=same) - np.log(same.sum(1))
+    assert found["randomised"]["pixels"] == pytest.approx(every.mean(), rel=1e-3)
+    assert found["randomised"]["pixels, within classes"] == pytest.approx(within.mean(), rel=1e-3)
+
+
+def test_reproductions_share_what_they_train(tmp_path: Path) -> None:
+    first = study("genint-bound", tmp_path / "first", models=str(tmp_path / "models"))
+    second = study("genint-strategy", tmp_path / "second", models=str(tmp_path / "models"))
+    one = genint_generator.generator(first, 0, 2).mechanisms["X"].state_dict()
+    weights = genint_generator.weights_of(first, 0, 2)
+    written = weights.stat().st_mtime_ns
+    other = genint_generator.generator(second, 0, 2).mechanisms["X"].state_dict()
+    assert weights.is_relative_to(tmp_path / "models")
+    assert genint_generator.weights_of(second, 0, 2) == weights
+    assert weights.stat().st_mtime_ns == written  # not trained again
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    alone = study("genint-bound", tmp_path / "alone")
+    assert genint_parts.shared(alone) is alone
+
+
 @pytest.mark.slow
 def test_the_bound_and_accuracy(tmp_path: Path) -> None:
     here = study("genint-bound", tmp_path)
@@ -88,7 +133,7 @@ def test_the_bound_and_accuracy(tmp_path: Path) -> None:
     names = [row.row for row in here.rows]
     assert names[0] == "2 latents of the prior, no intervention"
     correlations = [r for r in here.rows if r.metric.startswith("rank correlation")]
-    assert len(correlations) == 6  # two query sets, three ways
+    assert len(correlations) == 8  # two query sets, four ways
     assert all(r.mean is not None and -1 <= r.mean <= 1 for r in correlations)
     causal = [r.mean for r in here.rows[: names.index(correlations[0].row)]]
     (best,) = (r for r in here.rows if r.row == "the best strategy in hindsight")

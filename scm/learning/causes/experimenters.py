@@ -125,7 +125,7 @@ class Answers:
         new = not self.path.exists()
         with self.path.open("a", encoding="utf-8") as file:
             if new:
-                file.write(json.dumps({"answers": self.levels}) + "\n")
+                file.write(_header(self.levels).decode() + "\n")
             for key, values in found.items():
                 file.write(json.dumps({"image": key, "answer": values}) + "\n")
             file.flush()
@@ -294,20 +294,19 @@ def _read(path: Path, levels: int) -> dict[str, list[float]]:
     """Answers of a file, whose last line is cut off if it was half written."""
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
-    if whole != content:
-        with path.open("r+b") as file:
-            file.truncate(len(whole))
-    if not whole:
-        path.unlink()
-        return {}
-    lines = whole.splitlines()
     kept: dict[str, list[float]] = {}
     try:
+        if not whole and not _header(levels).startswith(content):
+            raise ValueError("there is no whole line")
+        lines = whole.split(b"\n")[:-1] or [_header(levels)]
         header = json.loads(lines[0])["answers"]
         for line in lines[1:]:
             entry = json.loads(line)
-            kept[entry["image"]] = [float(value) for value in entry["answer"]]
-    except (ValueError, KeyError, TypeError) as error:
+            values = [float(value) for value in entry["answer"]]
+            if not isinstance(entry["image"], str) or not all(0 <= v <= 1 for v in values):
+                raise ValueError("expected an image's name, and probabilities")
+            kept[entry["image"]] = values
+    except (ArithmeticError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ScmError(
             f"line {len(kept) + 1} or {len(kept) + 2} of {path} is no answer ({error}); the file "
             "was altered, or is not one that Answers wrote: name another"
@@ -317,4 +316,13 @@ def _read(path: Path, levels: int) -> dict[str, list[float]]:
             f"{path} holds answers over {header} levels, and levels={levels} were asked for; name "
             "another file"
         )
+    if not whole:
+        path.unlink()
+    elif whole != content:
+        with path.open("r+b") as file:
+            file.truncate(len(whole))
     return kept
+
+
+def _header(levels: int) -> bytes:
+    return json.dumps({"answers": levels}).encode()

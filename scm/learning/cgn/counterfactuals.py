@@ -248,8 +248,8 @@ def read_counterfactuals(folder: str | Path) -> Iterator[tuple[Tensor, Tensor]]:
             raise ValueError(document["format"])
     except (ArithmeticError, KeyError, OSError, RecursionError, TypeError, ValueError) as error:
         raise ScmError(
-            f"{folder} holds no whole set of counterfactual images ({error!s:.200}); write it again "
-            "with CounterfactualImages(...).write(folder)"
+            f"{folder} holds no whole set of counterfactual images ({error!s:.200}); write it "
+            "again with CounterfactualImages(...).write(folder)"
         ) from error
     return _shards(Path(folder), sizes)
 

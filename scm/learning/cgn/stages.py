@@ -59,7 +59,7 @@ class Stage(ABC):
         assert encoder is not None
         shown = F.one_hot(labels, self.settings.classes).to(images)
         mean, log_scale = encoder.net(torch.cat([images.flatten(1), shown], 1)).chunk(2, -1)
-        draw = self.ranks.normal(*mean.shape, generator).to(mean)
+        draw = self.ranks.normal(len(mean), mean.shape[1], generator).to(mean)
         return mean, log_scale, encoder.split(mean + log_scale.exp() * draw)
 
     def _descend(

@@ -25,6 +25,9 @@ class GroupDRO(Objective):
         eta: Step size of the groups' weights.
         groups: Number of groups; by default of environments.
 
+    Raises:
+        ScmError: If eta is negative.
+
     Source: Sagawa, Koh, Hashimoto and Liang (2020), "Distributionally Robust Neural Networks for
     Group Shifts", algorithm 1.
 
@@ -37,6 +40,8 @@ class GroupDRO(Objective):
 
     def __init__(self, eta: float = 0.01, groups: int | None = None) -> None:
         super().__init__(eta=eta, groups=groups)
+        if not eta >= 0:
+            raise ScmError(f"GroupDRO(eta={eta}) was given; expected a step size of 0 or more")
         self.eta, self.groups = eta, groups
         self.register_buffer("log_weights", torch.empty(0))
 

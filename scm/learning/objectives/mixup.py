@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from scm.errors import ScmError
 from scm.learning.objectives.objective import Moment, Objective, cross_entropy, scores
 from scm.learning.sources import Batch
 
@@ -22,6 +23,9 @@ class Mixup(Objective):
     Args:
         alpha: How strongly images are mixed.
 
+    Raises:
+        ScmError: If alpha is not positive.
+
     Source: Zhang, Cisse, Dauphin and Lopez-Paz (2018), "mixup: Beyond Empirical Risk
     Minimization", section 2; one l a batch is its published implementation's.
 
@@ -32,6 +36,8 @@ class Mixup(Objective):
 
     def __init__(self, alpha: float = 0.2) -> None:
         super().__init__(alpha=alpha)
+        if not alpha > 0:
+            raise ScmError(f"Mixup(alpha={alpha}) was given; expected a positive number, as 0.2")
         self.alpha = alpha
 
     def loss(self, network: nn.Module, batches: Sequence[Batch], at: Moment) -> Tensor:

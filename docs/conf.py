@@ -1,0 +1,85 @@
+"""How the site is built: `make docs`, without a network, warnings as errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch starts
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parent), str(HERE / "_ext")]
+
+import scm  # noqa: E402
+
+project = "scm"
+author = "the authors of neural-scm"
+copyright = author
+version = release = scm.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx_gallery.gen_gallery",
+    "docstrings",
+    "last_runs",
+    "manual",
+    "drawn",
+    "mathml",
+]
+exclude_patterns = ["_build", "_ext", "images", "gallery/*.ipynb", "**/sg_execution_times.rst"]
+templates_path: list[str] = []
+suppress_warnings = ["config.cache", "misc.highlighting_failure"]
+
+# Pages in Markdown; headings get anchors that other pages may name.
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "fieldlist"]
+myst_heading_anchors = 3
+
+# Docstrings: Google style; `a name` in backticks is a link where there is such a name.
+default_role = "py:obj"
+autodoc_inherit_docstrings = False
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_class_signature = "mixed"
+autodoc_use_type_comments = False
+autosummary_generate = False
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+napoleon_custom_sections = [("Source", "notes_style")]
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 88
+toc_object_entries_show_parents = "hide"
+
+# The gallery; `-D plot_gallery=0` leaves its examples unexecuted, for a look at the pages alone.
+sphinx_gallery_conf = {
+    "examples_dirs": str(HERE.parent / "examples"),
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"/[a-z]\w*\.py$",
+    "ignore_pattern": r"audit_pretrained",  # it needs weights: see the tutorial on audits
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "copyfile_regex": r"README\.rst",
+    "matplotlib_animations": False,
+    "min_reported_time": 1e9,
+    "write_computation_times": False,
+    "show_memory": False,
+    "remove_config_comments": True,
+    "within_subsection_order": "FileNameSortKey",
+    "reference_url": {},
+}
+
+html_theme = "furo"
+html_title = "scm"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sphinx = False
+html_copy_source = False
+html_theme_options = {
+    "light_css_variables": {"color-brand-primary": "#1f5f8b", "color-brand-content": "#1f5f8b"},
+    "dark_css_variables": {"color-brand-primary": "#8cc4ea", "color-brand-content": "#8cc4ea"},
+}
+html_math_renderer = "mathml"

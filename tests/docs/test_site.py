@@ -1,0 +1,126 @@
+"""What the site is made of: its pictures, its manual, its reference, its tables."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PACKAGES = [
+    line.split()[-1]
+    for page in sorted((DOCS / "reference").glob("*.rst"))
+    for line in page.read_text(encoding="utf-8").splitlines()
+    if line.startswith(".. automodule::")
+]
+
+
+@pytest.fixture
+def extension(monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("sphinx", reason="the extra docs is not installed")
+    monkeypatch.syspath_prepend(str(DOCS / "_ext"))
+    return importlib.import_module
+
+
+def test_pictures_are_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    drawn = runpy.run_path(str(DOCS / "pictures.py"))
+    drawn["draw_all"](tmp_path)
+    names = {path.stem for path in tmp_path.glob("*.png")}
+    text = (DOCS / "idea.md").read_text(encoding="utf-8")
+    assert names == set(re.findall(r"_pictures/(\w+)\.png", text))
+
+
+def test_every_public_package_has_a_page() -> None:
+    assert {f"scm.{name}" for name in importlib.import_module("scm")._PACKAGES} <= {*PACKAGES}
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_every_public_name_has_a_docstring(name: str) -> None:
+    module = importlib.import_module(name)
+    assert module.__doc__
+    for public in getattr(module, "__all__", ()):
+        found = getattr(module, public)
+        if isinstance(found, type) or callable(found):
+            assert (found.__doc__ or "").strip(), f"{name}.{public} has no docstring"
+
+
+def test_the_manual_names_every_command_and_option(extension) -> None:
+    from typer.main import get_command
+
+    from scm.cli import app
+
+    text = extension("manual").manual()
+    for name, command in get_command(app).commands.items():
+        assert f"## scm {name}" in text
+        for parameter in command.params:
+            if not getattr(parameter, "hidden", False) and parameter.name != "help":
+                assert (parameter.help or "").strip(), f"scm {name}: {parameter.name} has no help"
+                assert max(parameter.opts, key=len) in text or parameter.make_metavar(None) in text
+
+
+def test_speed_tables_show_each_row_of_the_last_run(extension) -> None:
+    last_runs = extension("last_runs")
+    for path in sorted((ROOT / "benchmarks" / "speed" / "results").glob("*.json")):
+        how, rows = last_runs.speed_rows(path.stem)
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        assert [row[0] for row in rows] == [row["row"] for row in stored["rows"]]
+        assert stored["command"] in how
+    page = (DOCS / "speed.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"{last-speed} (\w+)", page))
+    known = {path.stem for path in (ROOT / "benchmarks" / "speed").glob("[a-z]*.py")}
+    assert shown == known
+
+
+def test_every_experiment_stands_on_a_paper_s_page() -> None:
+    from scm.reproductions import CATALOGUE
+
+    text = "".join(p.read_text(encoding="utf-8") for p in (DOCS / "papers").glob("*.md"))
+    shown = re.findall(r"{last-run} ([\w-]+)", text)
+    assert len(shown) == len(set(shown))
+    assert {entry.name for entry in CATALOGUE} == set(shown)
+
+
+def test_a_paper_s_table_keeps_its_rows_and_pictures(extension) -> None:
+    last_runs = extension("last_runs")
+    stored = (ROOT / "benchmarks" / "papers" / "vcfl-grating" / "table.md").read_text("utf-8")
+    shown = last_runs.paper_table("vcfl-grating")
+    assert [n for n in stored.splitlines() if n.startswith("|")] == [
+        n for n in shown.splitlines() if n.startswith("|")
+    ]
+    assert shown.count("```{figure}") == stored.count("![") > 0
+    assert last_runs.paper_table("no-such-experiment") is None
+
+
+def test_docstrings_become_restructured_text(extension) -> None:
+    rewrite = extension("docstrings").rewrite
+    assert rewrite(["Two lines:", "", "    cgn = train()"])[0] == "Two lines::"
+    for kept in (["A list:", "", "    - one"], ["Example:", "", "    >>> 1"], ["Args:", "    x: y"]):
+        assert rewrite(kept) == kept
+    table = rewrite(["| a | b |", "|---|---|", "| 1 | 2 |"])
+    assert ".. list-table::" in table
+    assert table[-4:-1] == ["   * - 1", "     - 2", ""] or "   * - 1" in table
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.stem)
+def test_examples_have_a_title_that_the_gallery_reads(path: Path) -> None:
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert text
+    if path.stem != "audit_pretrained":  # not in the gallery
+        title, rule = text.splitlines()[:2]
+        assert set(rule) == {"="}
+        assert len(rule) >= len(title)
+
+
+def test_the_build_reads_nothing_remote() -> None:
+    conf = (DOCS / "conf.py").read_text(encoding="utf-8")
+    assert "intersphinx" not in conf
+    assert "http" not in conf
+    assert sys.version_info >= (3, 11)
