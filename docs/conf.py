@@ -29,7 +29,7 @@ extensions = [
     "drawn",
     "mathml",
 ]
-exclude_patterns = ["_build", "_ext", "images", "gallery/*.ipynb", "**/sg_execution_times.rst"]
+exclude_patterns = ["_build", "_ext", "images", "gallery/*.ipynb", "**sg_execution_times.rst"]
 templates_path: list[str] = []
 suppress_warnings = ["config.cache", "misc.highlighting_failure"]
 
@@ -49,7 +49,6 @@ autosummary_generate = False
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
-napoleon_custom_sections = [("Source", "notes_style")]
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 toc_object_entries_show_parents = "hide"

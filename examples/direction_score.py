@@ -53,7 +53,11 @@ for name, noise in (("labels of the effect are noisy", (0, 0.2)), ("of the cause
 
 measured = [Attribute.from_measure(n, lambda x, k=k: x[:, k]) for k, n in enumerate("ce")]
 found = direction(
-    generator, *measured, moved=100, gauges=0, diagnosis=False,
+    generator,
+    *measured,
+    moved=100,
+    gauges=0,
+    diagnosis=False,
     progress=False,
 )
 print(found)

@@ -40,7 +40,12 @@ for ax, kind in zip(axes, kinds, strict=True):
             if row.get(key) is not None:
                 fill = "black" if key == "mean" else "none"
                 ax.plot(
-                    row[key], place, mark, color="black", mfc=fill, ms=7,
+                    row[key],
+                    place,
+                    mark,
+                    color="black",
+                    mfc=fill,
+                    ms=7,
                     label=label if name == "original" else None,
                 )
     ax.axvline(10, color="0.7", ls=":")

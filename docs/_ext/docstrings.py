@@ -19,7 +19,11 @@ def rewrite(lines: list[str]) -> list[str]:
     k = 0
     while k < len(lines):
         line = lines[k]
-        if line.lstrip().startswith("|") and k + 1 < len(lines) and RULE.match(lines[k + 1].strip()):
+        if (
+            line.lstrip().startswith("|")
+            and k + 1 < len(lines)
+            and RULE.match(lines[k + 1].strip())
+        ):
             end = k
             while end < len(lines) and lines[end].lstrip().startswith("|"):
                 end += 1

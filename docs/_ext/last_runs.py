@@ -45,8 +45,10 @@ def paper_table(name: str) -> str | None:
     text = (folder / "table.md").read_text("utf-8").split("\n", 2)[2].strip()
     target = f"/../benchmarks/papers/{name}/"
     return PICTURE.sub(
-        lambda found: f"```{{figure}} {target}{found['file']}\n:alt: {found['caption']}\n\n"
-        f"{found['caption']}\n```",
+        lambda found: (
+            f"```{{figure}} {target}{found['file']}\n:alt: {found['caption']}\n\n"
+            f"{found['caption']}\n```"
+        ),
         text,
     )
 

@@ -17,9 +17,9 @@ def manual() -> str:
     from scm.cli import app
 
     root = get_command(app)
-    parts = [_command(root, "scm", 2)]
+    parts = [_command(root, "scm", 1)]
     parts += [
-        _command(command, f"scm {name}", 2)
+        _command(command, f"scm {name}", 1)
         for name, command in sorted(root.commands.items())  # type: ignore[attr-defined]
     ]
     return "\n\n".join(parts)
@@ -30,30 +30,11 @@ def _command(command: Any, name: str, level: int) -> str:
     usage = " ".join(command.collect_usage_pieces(context))
     lines = [f"{'#' * level} {name}", "", f"```console\n$ {name} {usage}\n```", ""]
     lines += [re.sub(r"(?m)^ +", "", command.help or "").strip(), ""]
-    shown = [p for p in command.get_params(context) if not getattr(p, "hidden", False)]
-    for parameter in shown:
-        title = parameter.name.upper() if parameter.param_type_name == "argument" else ""
-        metavar = parameter.make_metavar(context)
-        if parameter.param_type_name == "option":
-            title = ", ".join(parameter.opts)
-            title += "" if parameter.is_flag else f" {metavar}"
-        else:
-            title = metavar
-        text = (parameter.help or "").strip()
-        default = _default(parameter, context)
-        lines += [f"`{title}`", f": {text}{default}", ""]
+    for parameter in command.get_params(context):
+        record = parameter.get_help_record(context)
+        if record is not None:
+            lines += [f"`{record[0]}`", f": {record[1].replace('[', chr(92) + '[')}", ""]
     return "\n".join(lines)
-
-
-def _default(parameter: Any, context: Any) -> str:
-    value = parameter.get_default(context)
-    if value is None or value is False or value == () or value == [] or not parameter.name:
-        return ""
-    if parameter.param_type_name == "argument" or callable(value):
-        return ""
-    if repr(value).endswith("UNSET") or "Sentinel" in repr(value):
-        return ""
-    return f" *By default* `{getattr(value, 'value', value)}`."
 
 
 class CommandLine(SphinxDirective):

@@ -53,7 +53,12 @@ graph.draw(ax=left)
 place = [0, 1]
 right.bar([p - 0.2 for p in place], seen, 0.38, color="0.8", edgecolor="black", label="seen")
 right.errorbar(
-    [p + 0.2 for p in place], found, [2 * e for e in errors], fmt="o", color="black", capsize=4,
+    [p + 0.2 for p in place],
+    found,
+    [2 * e for e in errors],
+    fmt="o",
+    color="black",
+    capsize=4,
     label="front door, 2 se",
 )
 for p, effect in zip(place, effects, strict=True):

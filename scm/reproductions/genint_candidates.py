@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scm.estimators import log_densities
+from scm.estimators.image_density import cross_entropy_similarity
 from scm.interventions import Strategy
 from scm.reproductions.genint_generator import exemplars, generator, weights_of
 from scm.reproductions.genint_images import OBSERVED, PAPER, generated, image_count, steered
@@ -138,8 +139,8 @@ def _score(
     for domain in DOMAINS:
         real, own = _queries(study, seed, domain)
         found[domain] = {}
-        for name, options in (("classifier", {}), ("pixels", {"similarity": _gaussian})):
-            measure = partial(log_densities, **options)
+        for name, similarity in (("classifier", cross_entropy_similarity), ("pixels", _gaussian)):
+            measure = partial(log_densities, similarity=similarity)
             pairs = [(real[name][own == k], made[name][labels == k]) for k in range(10)]
             within = [measure(x, drawn) for x, drawn in pairs if len(x) and len(drawn)]
             found[domain][name] = float(measure(real[name], made[name]).mean())

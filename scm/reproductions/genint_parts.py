@@ -243,9 +243,9 @@ def classify(
     """
     name = f"seed-{seed}/{label}"
     work = partial(_classify, study, name, source, objective, inputs)
-    given = {"seed": seed, "width": 8 if study.quick else WIDTH, "score": score, "batch": batch}
-    given["data"] = data_of(study)
-    return study.cell(name, work, steps=steps or steps_of(study), **given, **settings)
+    given: dict[str, Any] = {"seed": seed, "score": score, "batch": batch, "data": data_of(study)}
+    given |= {"width": 8 if study.quick else WIDTH, "steps": steps or steps_of(study)}
+    return study.cell(name, work, **given, **settings)
 
 
 def _classify(

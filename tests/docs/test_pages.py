@@ -15,7 +15,7 @@ BLOCK = re.compile(
     r"(?:^[ \t]*% needs: (?P<needs>\w+)\n\n)?^(?P<pad>[ \t]*)```pycon\n(?P<body>.*?)^[ \t]*```$",
     re.MULTILINE | re.DOTALL,
 )
-FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 def test_pages_are_found() -> None:
