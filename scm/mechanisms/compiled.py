@@ -36,7 +36,8 @@ _OPERATOR = re.compile(
 )
 # Numbers and powers stay small, and nothing is matched in two ways.
 _SYMBOLIC = re.compile(
-    r"(?>[sufz]\d++(\*\*\d(?!\d))?|Max|Min|Mod|PythonMod|FloorDiv|CeilDiv|CleanDiv|floor|ceiling"
+    r"(?>[sufz]\d++(\*\*\d(?!\d))?|Symbol\('[sufz]\d++'(, (positive|nonnegative|integer)=True)*+\)"
+    r"|Add|Mul|Integer|Max|Min|Mod|PythonMod|FloorDiv|CeilDiv|CleanDiv|floor|ceiling"
     r"|Abs|oo|int_oo|\d{1,20}+(?!\d)|\*(?!\*)|[-+/(), ]){0,200}+"
 )
 _CONTEXT = re.compile(r'null|\[("\w+"(, ?)?)*\]')

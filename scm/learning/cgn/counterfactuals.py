@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_hex
@@ -105,10 +105,11 @@ class CounterfactualImages(IterableDataset[tuple[Tensor, Tensor]]):
                 "noise='abducted' needs images=, labels= and a CGN with an encoder; give them, or "
                 "draw noise='prior'"
             )
-        if self.jitter < 0 or len(self.images) != len(self.labels):
+        sizes = len(self.images), len(self.labels)
+        if self.jitter < 0 or sizes[0] != sizes[1] or not sizes[0]:
             raise ScmError(
-                f"jitter={self.jitter}, {len(self.images)} images and {len(self.labels)} labels "
-                "were given; expected jitter of 0 or more, and as many labels as images"
+                f"jitter={self.jitter}, {sizes[0]} images and {sizes[1]} labels were given; "
+                "expected jitter of 0 or more, at least one image, and as many labels as images"
             )
 
     def __len__(self) -> int:
@@ -235,8 +236,10 @@ class CounterfactualImages(IterableDataset[tuple[Tensor, Tensor]]):
         return target
 
 
-def read_counterfactuals(folder: str | Path) -> Iterator[tuple[Tensor, Tensor]]:
+def read_counterfactuals(folder: str | Path) -> Iterable[tuple[Tensor, Tensor]]:
     """Images `(n, 3, h, w)` in [0, 1] and labels `(n, 3)` that `write` wrote, shard by shard.
+
+    What is returned can be gone through again and again, and be the images of a `Stream`.
 
     Raises:
         ScmError: If the folder is not a whole data set.
@@ -251,24 +254,31 @@ def read_counterfactuals(folder: str | Path) -> Iterator[tuple[Tensor, Tensor]]:
             f"{folder} holds no whole set of counterfactual images ({error!s:.200}); write it "
             "again with CounterfactualImages(...).write(folder)"
         ) from error
-    return _shards(Path(folder), sizes)
+    return _Written(Path(folder), tuple(sizes))
 
 
-def _shards(folder: Path, sizes: list[int]) -> Iterator[tuple[Tensor, Tensor]]:
-    for number, size in enumerate(sizes):
-        path = _path(folder, number)
-        try:
-            tensors = load_file(path)
-            images, labels = tensors["images"], tensors["labels"]
-        except (OSError, SafetensorError, KeyError) as error:
-            raise ScmError(f"{path} cannot be read ({error}); write the set again") from error
-        kinds = (images.dtype, images.ndim, labels.dtype, labels.ndim)
-        if kinds != (torch.uint8, 4, torch.int64, 2) or {len(images), len(labels)} != {size}:
-            raise ScmError(
-                f"{path} holds images of {images.dtype} {tuple(images.shape)} and labels of "
-                f"{labels.dtype} {tuple(labels.shape)}, not {size} of each; write the set again"
-            )
-        yield images.float() / 255, labels
+@dataclass(frozen=True)
+class _Written:
+    """A set on disk, read anew each time that it is gone through."""
+
+    folder: Path
+    sizes: tuple[int, ...]
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for number, size in enumerate(self.sizes):
+            path = _path(self.folder, number)
+            try:
+                tensors = load_file(path)
+                images, labels = tensors["images"], tensors["labels"]
+            except (OSError, SafetensorError, KeyError) as error:
+                raise ScmError(f"{path} cannot be read ({error}); write the set again") from error
+            kinds = (images.dtype, images.ndim, labels.dtype, labels.ndim)
+            if kinds != (torch.uint8, 4, torch.int64, 2) or {len(images), len(labels)} != {size}:
+                raise ScmError(
+                    f"{path} holds images of {images.dtype} {tuple(images.shape)} and labels of "
+                    f"{labels.dtype} {tuple(labels.shape)}, not {size} of each; write the set again"
+                )
+            yield images.float() / 255, labels
 
 
 def _path(folder: Path, number: int) -> Path:

@@ -102,7 +102,27 @@ class Settings:
         for name in ("size", "classes", "steps", "batch", "colours", "patches"):
             if getattr(self, name) < 1:
                 raise ScmError(f"Settings({name}={getattr(self, name)}); expected at least 1")
+        if not self.lr > 0:
+            raise ScmError(f"Settings(lr={self.lr}) was given; expected more than 0")
+        if not self.binary_ramp[0] < self.binary_ramp[1]:
+            raise ScmError(
+                f"Settings(binary_ramp={self.binary_ramp}) was given; expected a share of the "
+                "steps and a larger one, such as (0.5, 0.7)"
+            )
+        for name in _UNUSED[self.textures]:
+            if getattr(self.weights, name):
+                raise ScmError(
+                    f"Weights({name}={getattr(self.weights, name):g}) was given, which recipe "
+                    f"{self.recipe!r} with textures {self.textures!r} has no use for; leave it 0"
+                )
 
+
+_UNUSED = {
+    "colour": ("adversarial",),
+    "patches": ("adversarial", "texture", "background"),
+    "conv": ("reconstruction", "divergence"),
+}
+"""Losses that a kind of textures is not trained by."""
 
 SETTINGS: dict[str, Settings] = {
     "coloured": Settings(

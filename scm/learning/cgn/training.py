@@ -82,6 +82,8 @@ def train_cgn(
     this library's.
     """
     own = settings_of(settings, recipe, **changes)
+    if every < 1:
+        raise ScmError(f"every={every} was given; expected a checkpoint each 1 or more steps")
     _check(images, labels, own)
     path = None if checkpoint is None else Path(checkpoint)
     run = _Run(images, labels, own, seed, path, every, Ranks(fabric))
@@ -279,6 +281,17 @@ def _check(images: Tensor, labels: Tensor, settings: Settings) -> None:
         raise ScmError(
             f"labels are {labels.dtype} from {labels.min()} to {labels.max()}; expected int64 "
             f"classes 0 to {settings.classes - 1}"
+        )
+    seen = torch.bincount(labels, minlength=settings.classes)
+    if not bool(seen.all()):
+        without = ", ".join(str(k) for k in (seen == 0).nonzero()[:, 0].tolist())
+        raise ScmError(
+            f"no image has the label {without}; expected some of each of {settings.classes} "
+            "classes: fewer are Settings(classes=...)"
+        )
+    if not images.is_floating_point():
+        raise ScmError(
+            f"images are {images.dtype}; expected floating point in [0, 1], such as images / 255"
         )
     low, high = float(images.min()), float(images.max())
     if not (low >= -1e-3 and high <= 1 + 1e-3):

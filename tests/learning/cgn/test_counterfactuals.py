@@ -151,7 +151,9 @@ def test_workers_share_the_work(cgn: CGN, monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_written_set_is_read_back_to_half_a_grey_level(cgn: CGN, tmp_path: Path) -> None:
     data = CounterfactualImages(cgn, 50, ratio=2, noise="prior", batch=12)
     folder = data.write(tmp_path / "cf", shard=20)
-    x, y = (torch.cat(parts) for parts in zip(*read_counterfactuals(folder), strict=True))
+    read = read_counterfactuals(folder)
+    x, y = (torch.cat(parts) for parts in zip(*read, strict=True))
+    assert torch.equal(x, torch.cat([images for images, _ in read]))  # as often as one likes
     wanted, labels = (torch.cat(parts) for parts in zip(*data, strict=True))
     assert torch.equal(y, labels)
     assert (x - wanted).abs().max() <= 0.5 / 255 + 1e-6

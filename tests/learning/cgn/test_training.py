@@ -187,6 +187,23 @@ def test_bad_input_is_refused(tmp_path: Path) -> None:
         train_cgn(images, labels + 1, tiny())
     with pytest.raises(ScmError, match=r"rescale them to \[0, 1\]"):
         train_cgn(255 * images, labels, tiny())
+    with pytest.raises(ScmError, match="images are torch.uint8"):
+        train_cgn(images.round().byte(), labels, tiny())
+    with pytest.raises(ScmError, match="no image has the label 1; expected some of each of 3"):
+        train_cgn(images[labels != 1], labels[labels != 1], tiny())
+    with pytest.raises(ScmError, match="every=0 was given"):
+        train_cgn(images, labels, tiny(), every=0)
+    with pytest.raises(ScmError, match=r"Settings\(lr=-1\)"):
+        tiny(lr=-1)
+    with pytest.raises(ScmError, match=r"binary_ramp=\(0.5, 0.5\)"):
+        tiny(binary_ramp=(0.5, 0.5))
+    for kind, recipe, name in (
+        ("double", "autoencoder", "adversarial"),
+        ("wildlife", "autoencoder", "texture"),
+        ("double", "adversarial", "divergence"),
+    ):
+        with pytest.raises(ScmError, match=rf"Weights\({name}=2\) was given, which recipe"):
+            tiny(kind, recipe, weights=Weights(**{name: 2.0}))
     with pytest.raises(ScmError, match="did you mean 'coloured'"):
         train_cgn(images, labels, "colored")
     with pytest.raises(ScmError, match="no setting 'step'"):
