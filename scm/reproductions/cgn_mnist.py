@@ -131,6 +131,12 @@ _IRM_5 = partial(environments, (0.9, 0.925, 0.95, 0.975, 1.0))
 _CGN, _CGN_AGAIN = (95.1, 89.0, 85.7), (92.3, 86.5, 81.4)
 _CODE = "the paper says original + CGN, its code trains on counterfactuals alone"
 _SHARED = "the environments share out the digits; end weight chosen on validation digits"
+_EARLY = "1.layers.3"
+_STRENGTH = (
+    "layer and reversal chosen on unbiased validation digits, coloured, one seed: 81.2% with 30 in "
+    "the second convolution, 75.4% with 10, 67.4% with 100, 45.8% with their 0.1; 45.5% with 1 in "
+    "the first"
+)
 _LINES = (
     _Line("ceiling", "ceiling", "ceiling: own do(colour) images", _CEILING),
     _Line("ceiling", "ceiling-IN", "ceiling, IN", _CEILING, "IN"),
@@ -176,7 +182,10 @@ _LINES = (
         "irm", "irm-5", "IRM, 5 environments", _IRM_5, objective=_irm,
         paper=(None, 78.9, 76.8), note=_SHARED,
     ),
-    _Line("lntl", "lntl", "LNTL", _ORIGINAL, objective=LNTL, paper=(81.8, 69.9, 11.5)),
+    _Line(
+        "lntl", "lntl", "LNTL", _ORIGINAL, objective=partial(LNTL, reversal=30.0, layer=_EARLY),
+        paper=(81.8, 69.9, 11.5), note=_STRENGTH,
+    ),
     _Line(
         "gan", "original-gan", "original + GAN, 1:1", gan,
         paper=(40.7, 10.8, 10.4), reproduced=(41.5, 10.0, 11.1),
