@@ -33,7 +33,9 @@ def rewrite(lines: list[str]) -> list[str]:
             continue
         made.append(line if line.lstrip().startswith((">>>", "...")) else _inline(line))
         if _announces(lines, k):
-            made[-1:] = [f"{made[-1]}:"] if line.endswith(":") else [made[-1], "", _pad(line) + "::"]
+            made[-1:] = (
+                [f"{made[-1]}:"] if line.endswith(":") else [made[-1], "", _pad(line) + "::"]
+            )
         k += 1
     return made
 

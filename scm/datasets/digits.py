@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from scm.errors import ScmError, nearest
 
-__all__ = ["Digits", "Part", "digits"]
+__all__ = ["Digits", "Part", "digits", "read_idx"]
 
 Part = Literal["train", "validation", "test"]
 
@@ -188,7 +188,7 @@ def _mnist(root: str | Path | None) -> Digits:
     paths = {part: _find(folder, stem) for part, stem in _FILES.items()}
     parts = {}
     for part, path in paths.items():
-        array = _read_idx(path, dimensions=3 if part.endswith("images") else 1)
+        array = read_idx(path, dimensions=3 if part.endswith("images") else 1)
         parts[part] = torch.from_numpy(array)
     for kind in ("", "test_"):
         images, labels = parts[f"{kind}images"], parts[f"{kind}labels"]
@@ -215,8 +215,15 @@ def _find(folder: Path, stem: str) -> Path:
     )
 
 
-def _read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
+def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     """Read unsigned bytes in the idx format: two zeros, type, rank, big-endian sizes, data.
+
+    Args:
+        path: The file; unpacked first where its name ends in `.gz`.
+        dimensions: How many the array has.
+
+    Raises:
+        ScmError: If the file cannot be read, or is not what it says.
 
     Source: LeCun, Cortes and Burges, "The MNIST database", file formats.
     """

@@ -26,7 +26,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from scm.datasets.digits import _read_idx
+from scm.datasets.digits import read_idx
 from scm.discovery.attributes import Attribute
 from scm.discovery.cage import cage_paper
 from scm.discovery.direction import direction
@@ -167,7 +167,7 @@ def _save_strips(
 
 def _trained(study: Study, epochs: int, seed: int) -> LatentGenerator:
     path = _data() / "MorphoMNIST" / "t10k-images-idx3-ubyte.gz"
-    images = torch.from_numpy(_read_idx(path, 3)).float().div(255).unsqueeze(1)
+    images = torch.from_numpy(read_idx(path, 3)).float().div(255).unsqueeze(1)
     vae = CVAE(Image((1, 28, 28)), latent=16, hidden=(400,), likelihood="bernoulli", seed=seed)
     model = SCM("X", X=vae)
     options: dict[str, Any] = {"epochs": epochs, "seed": seed, "progress": study.progress}

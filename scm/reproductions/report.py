@@ -120,10 +120,12 @@ def collect(folder: str | Path, finished: Iterable[str | Path] = ()) -> Path:
 def _results(folder: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        for name in ("rows", "command", "seconds", "machine"):
+            content[name]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ScmError(
-            f"{folder} holds no results.json that can be read ({error}); expected the folder of a "
-            "finished `scm reproduce`"
+            f"{folder} holds no results.json that can be read ({error!r:.200}); expected the folder "
+            "of a finished `scm reproduce`"
         ) from error
     return content
 

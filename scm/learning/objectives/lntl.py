@@ -100,7 +100,7 @@ class LNTL(Objective):
     def _watched(self, network: nn.Module) -> nn.Module:
         if self.layer is None:
             return last_convolution(network)
-        modules = dict(network.named_modules())
+        modules: dict[str, nn.Module] = dict(network.named_modules())
         if self.layer not in modules:
             known = nearest(self.layer, modules)
             raise ScmError(f"LNTL(layer={self.layer!r}) is no module of the network; {known}")
