@@ -1,13 +1,11 @@
-"""The manual of the command line, `{command-line}`, read off the commands themselves."""
+"""The manual of the command line, read off the commands themselves, in place of `PLACE`."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from docutils import nodes
-from docutils.statemachine import StringList
-from sphinx.util.docutils import SphinxDirective
+PLACE = "% the manual stands here"
 
 
 def manual() -> str:
@@ -17,9 +15,9 @@ def manual() -> str:
     from scm.cli import app
 
     root = get_command(app)
-    parts = [_command(root, "scm", 1)]
+    parts = [_command(root, "scm", 2)]
     parts += [
-        _command(command, f"scm {name}", 1)
+        _command(command, f"scm {name}", 2)
         for name, command in sorted(root.commands.items())  # type: ignore[attr-defined]
     ]
     return "\n\n".join(parts)
@@ -37,16 +35,11 @@ def _command(command: Any, name: str, level: int) -> str:
     return "\n".join(lines)
 
 
-class CommandLine(SphinxDirective):
-    """The manual of all commands."""
-
-    def run(self) -> list[nodes.Node]:
-        holder = nodes.section()
-        text = StringList(manual().split("\n"), self.get_location())
-        self.state.nested_parse(text, 0, holder, match_titles=True)
-        return holder.children
+def _write(app: Any, docname: str, source: list[str]) -> None:
+    if PLACE in source[0]:
+        source[0] = source[0].replace(PLACE, manual())
 
 
 def setup(app: Any) -> dict[str, Any]:
-    app.add_directive("command-line", CommandLine)
+    app.connect("source-read", _write)
     return {"parallel_read_safe": True}

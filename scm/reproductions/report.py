@@ -124,7 +124,7 @@ def _results(folder: Path) -> dict[str, Any]:
             content[name]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ScmError(
-            f"{folder} holds no results.json that can be read ({error!r:.200}); expected the folder "
+            f"{folder} has no results.json that can be read ({error!r:.200}); expected the folder "
             "of a finished `scm reproduce`"
         ) from error
     return content
