@@ -4,7 +4,8 @@
 After Sauer and Geiger (2021), *Counterfactual Generative Networks*. In the data every digit class
 has its own colour and its own background: shape, object and ground cannot be told apart by a
 classifier. A CGN is a structural causal model with a mechanism for each, so the three labels can
-be set apart. This one learns from scikit-learn's small digits, for seconds: a look, not a result.
+be set apart. This one learns from scikit-learn's small digits, for seconds: a look, in which shapes
+are blobs still, not a result.
 """
 
 import matplotlib.pyplot as plt

@@ -58,7 +58,10 @@ digits, double-coloured, 2 environments, one seed: 29.0% with 10, 11.3% with 300
 
 @dataclass(frozen=True)
 class _Line:
-    """A row of the table, for each kind: images of `(study, kind, seed, CGN)`, objective, input."""
+    """A row of the table, for each kind: images of `(study, kind, seed, CGN)`, objective, input.
+
+    `once` leaves it to the first seed: networks that are given, or trainings beside the point.
+    """
 
     group: str
     name: str
@@ -70,6 +73,7 @@ class _Line:
     reproduced: tuple[float | None, float | None, float | None] = (None, None, None)
     goals: tuple[str | None, str | None, str | None] = (None, None, None)
     note: str = ""
+    once: bool = False
 
 
 _Found = dict[tuple[str, str], dict[int, dict[str, Any]]]
@@ -87,7 +91,9 @@ def run(study: Study) -> None:
             for kind in kinds:
                 if {"counterfactuals", "mixed"} & set(stage) & set(groups):
                     cgns[kind, seed] = cgns.get((kind, seed)) or kept_cgn(study, kind, seed)
-                for line in (line for line in lines if line.group in stage):
+                for line in lines:
+                    if line.group not in stage or (line.once and seed != study.seeds[0]):
+                        continue
                     one = _classify(study, line, kind, seed, cgns.get((kind, seed)))
                     if one is not None:
                         found.setdefault((line.name, kind), {})[seed] = one
@@ -158,7 +164,7 @@ _LINES = (
     ),
     _Line(
         "mixed", "mixed", "original + CGN, 1:1, noise abducted", _MIXED,
-        paper=_CGN, reproduced=(95.9, 85.5, 62.8),
+        paper=_CGN, reproduced=(95.9, 85.5, 62.8), once=True,
     ),
     _Line(
         "original", "original", "original", _ORIGINAL,
@@ -168,11 +174,11 @@ _LINES = (
     _Line("original", "original-grey", "original, grey", _ORIGINAL, "grey"),
     _Line(
         "published", "published", "the authors' networks, noise from the prior", published,
-        paper=_CGN, reproduced=_CGN_AGAIN, note="their CGN, this library's classifier",
+        paper=_CGN, reproduced=_CGN_AGAIN, note="their CGN, this library's classifier", once=True,
     ),
     _Line(
         "published", "published-IN", "the authors' networks, noise from the prior, IN", published,
-        "IN", note="their CGN, this library's classifier",
+        "IN", note="their CGN, this library's classifier", once=True,
     ),
     _Line(
         "irm", "irm-2", "IRM, 2 environments", _IRM_2, objective=_irm,
@@ -188,7 +194,7 @@ _LINES = (
     ),
     _Line(
         "gan", "original-gan", "original + GAN, 1:1", gan,
-        paper=(40.7, 10.8, 10.4), reproduced=(41.5, 10.0, 11.1),
+        paper=(40.7, 10.8, 10.4), reproduced=(41.5, 10.0, 11.1), once=True,
     ),
     _Line(
         "adversarial", "adversarial", "the paper's adversarial recipe", adversarial,
@@ -226,7 +232,7 @@ def _tabulate(study: Study, kind: str, lines: Sequence[_Line], found: _Found) ->
 def _compare(study: Study, kind: str, found: _Found, cgns: dict[int, Kept]) -> None:
     """How far counterfactual images are from the ceiling, and what they cost."""
     goal = {"coloured": "<= 2", "double": "<= 1", "wildlife": "<= 3"}[kind]
-    for inputs, limit in (("", goal), ("-IN", None)):
+    for inputs, limit in (("", goal), ("-IN", goal if kind == "wildlife" else None)):
         best, made = (found.get((f"{name}{inputs}", kind), {}) for name in ("ceiling", "cf"))
         gaps = {s: best[s]["unbiased"] - made[s]["unbiased"] for s in made.keys() & best.keys()}
         if gaps:
