@@ -78,7 +78,7 @@ def world() -> Figure:
     left.plot(values, worlds.mean(1), color=INK, lw=2.5, label="their mean")
     left.set(xlabel="X is set to", ylabel="Y", title="eight units, 25 worlds", box_aspect=0.8)
     left.legend(frameon=False, loc="upper left")
-    shown = right.imshow(worlds, aspect="auto", cmap="cividis", extent=(-0.5, 7.5, 3, -3))
+    shown = right.imshow(worlds.numpy(), aspect="auto", cmap="cividis", extent=(-0.5, 7.5, 3, -3))
     right.set(xlabel="unit", ylabel="world: X =", title='samples["Y"]')
     figure.colorbar(shown, ax=right)
     return figure
@@ -96,7 +96,7 @@ def macro() -> Figure:
     rows = [("as it was", units), ("do(C=1)", units.do(C=1)), ("do(C=0)", units.do(C=0))]
     for (name, drawn), each in zip(rows, axes, strict=True):
         for k, ax in enumerate(each):
-            ax.imshow(1 - images[int(drawn["I"][k]), 0], cmap="gray", vmin=0, vmax=1)
+            ax.imshow((1 - images[int(drawn["I"][k]), 0]).numpy(), cmap="gray", vmin=0, vmax=1)
             ax.set(xticks=[], yticks=[])
             ax.set_xlabel(f"C={int(drawn['C'][k])}, S={int(drawn['S'][k])}", fontsize=7)
         each[0].set_ylabel(name)

@@ -48,6 +48,6 @@ figure, axes = plt.subplots(len(rows), 10, figsize=(9, 4.9), layout="constrained
 for (name, images), line in zip(rows, axes, strict=True):
     line[0].set_ylabel(name, fontsize=8, rotation=0, ha="right", va="center")
     for image, ax in zip(torch.as_tensor(images).clamp(0, 1), line, strict=True):
-        ax.imshow(image.permute(1, 2, 0))
+        ax.imshow(image.permute(1, 2, 0).numpy())
         ax.set(xticks=[], yticks=[])
 plt.show()

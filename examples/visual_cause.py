@@ -42,7 +42,7 @@ figure, axes = plt.subplots(4, 9, figsize=(9, 4.8), layout="constrained")
 for (name, drawn), line in zip(rows.items(), axes, strict=True):
     line[0].set_ylabel(name)
     for k, ax in enumerate(line):
-        ax.imshow(1 - images[int(drawn["I"][k]), 0], cmap="gray", vmin=0, vmax=1)
+        ax.imshow((1 - images[int(drawn["I"][k]), 0]).numpy(), cmap="gray", vmin=0, vmax=1)
         ax.set(xticks=[], yticks=[])
         ax.set_xlabel(f"C={int(drawn['C'][k])} S={int(drawn['S'][k])}", fontsize=8)
 plt.show()

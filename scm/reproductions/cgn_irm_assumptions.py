@@ -119,8 +119,8 @@ def _invariant(
     """The accuracies of one objective on one set of environments."""
     correlations = _ENVIRONMENTS[name][0]
 
-    sources = environments(correlations, study, "double").make
-    assert sources is not None
+    seen = environments(correlations, study, "double")
+    assert seen.make is not None
     minimised: Objective = {"ERM": ERM(), "IRM": IRM(Ramp(IRM_WEIGHT)), "VREx": VREx(Ramp(vrex))}[
         objective
     ]
@@ -130,11 +130,11 @@ def _invariant(
         label if score == "test" else f"{label}-{vrex:g}",
         "double",
         seed,
-        sources,
+        seen.make,
         objective=lambda: minimised,
         score=score,
-        correlations=correlations,
         minimises=minimised.name,
+        **seen.settings,
     )
 
 

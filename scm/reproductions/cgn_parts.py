@@ -254,17 +254,17 @@ def classifier(
         inputs: Input layer: none, `Standardise` or `Grey`.
         objective: Makes the objective; `ERM` by default.
         score: Which digits to score on.
-        **settings: Whatever else the result depends on, for the cell's key: the cell of the CGN,
-            its path, the number of images.
+        **settings: Other `steps`, or another `batch`; and whatever else the result depends on,
+            for the cell's key: the cell of the CGN, its path, the number of images.
 
     Returns:
         "unbiased" and "confounded" accuracy in %, "note" on the selection of weights,
         "seconds" of processor time, and the weights at `study.path(label, "weights.pt")`.
     """
     work = partial(_classify, study, label, sources, objective)
-    given = {"kind": kind, "seed": seed, "inputs": inputs, "score": score, **settings}
-    given["data"] = data_of(study)
-    return study.cell(label, work, steps=steps_of(study), **given)
+    given = {"kind": kind, "seed": seed, "inputs": inputs, "score": score}
+    given |= {"steps": steps_of(study), "data": data_of(study), **settings}
+    return study.cell(label, work, **given)
 
 
 def _classify(
@@ -277,7 +277,8 @@ def _classify(
     inputs: str,
     score: Any,
     steps: int,
-    **settings: Any,
+    batch: int = 64,
+    **_: Any,
 ) -> dict[str, Any]:
     start = time.process_time()
     network = nn.Sequential(_INPUTS[inputs](), ConvNet(seed=seed)).to(study.device)
@@ -287,7 +288,7 @@ def _classify(
         network,
         sources(),
         None if objective is None else objective(),
-        recipe=recipe_of(study, steps=steps),
+        recipe=recipe_of(study, steps=steps, batch=batch),
         seed=seed,
         checkpoint=study.path(label, "checkpoint.pt"),
         every=250,

@@ -111,15 +111,19 @@ def test_what_is_kept_is_not_done_again(trained: Study, monkeypatch: pytest.Monk
     ]
 
 
-def test_environments_share_out_the_digits(tmp_path: Path) -> None:
+def test_environments_have_all_digits_each_in_colours_of_its_own(tmp_path: Path) -> None:
     here = study(tmp_path)
-    one = environments((1.0,), here, "double").make
-    two = environments((1.0, 1.0), here, "double").make
-    assert one is not None
-    assert two is not None
-    (whole,), parts = one(), two()  # type: ignore[misc]
-    together: Any = torch.stack([part.data.labels for part in parts], 1).flatten()  # type: ignore[union-attr]
-    assert torch.equal(together, whole.data.labels)  # type: ignore[union-attr]
+    seen = environments((1.0, 1.0, 0.5), here, "double")
+    assert seen.make is not None
+    tied, again, loose = (part.data for part in seen.make())  # type: ignore[union-attr]
+    assert torch.equal(tied.labels, again.labels)
+    assert torch.equal(tied.labels, loose.labels)
+    # The corner shows the background, whose colour has a spread of 0.01.
+    corners = [part.images[:, :, 0, 0] for part in (tied, again, loose)]
+    assert 0 < (corners[0] - corners[1]).abs().max() < 0.15
+    moved = ((corners[0] - corners[2]).abs().amax(1) > 0.15).double().mean()
+    assert 0.3 < moved < 0.6  # of one half, nine in ten
+    assert seen.settings["batch"] == 3 * 64
 
 
 def test_a_published_cgn_that_is_not_there_is_left_out(
