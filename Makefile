@@ -10,7 +10,7 @@ CANDIDATES = $(or $(PYTHON),python3.11 python3.12 python3.13 python3 python)
 SUITS = import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench docs clean
 
 help:  ## show this list
 	@awk -F ':.*## *' '/^[a-z]+:.*##/ { printf "  make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ bench: $(VENV)/.bench  ## measure the speed against other libraries
 	@set -e; for script in $(wildcard benchmarks/speed/[a-z]*.py); do \
 		echo "== $$script"; $(BIN)/python $$script $(ARGS); \
 	done
+
+docs: $(VENV)/.docs  ## build the site into docs/_build, warnings as errors
+	$(BIN)/python -m sphinx -b html -W --keep-going docs docs/_build $(ARGS)
 
 clean:  ## remove .venv, builds and caches
 	rm -rf $(VENV) build dist *.egg-info .hypothesis .*_cache
