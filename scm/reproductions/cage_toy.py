@@ -2,9 +2,10 @@
 
 m_c says which mixture a point is from, m_e whether the mean of its coordinates is below 2.5. The
 paper gives neither centres and scales nor widths, optimiser and regularisation. Here: 8 Gaussians
-on a circle of radius 2 about the origin and 3 on a circle of radius 1 about (4, 4), all with
-standard deviation 0.3, both mixtures as likely; layers of 4 x 32 units ("4 blocks per layer"); Adam
-with a peak of 1e-3 on batches of 500; heads with C = 1, calibrated; 5,000 units of the prior.
+on a circle of radius 2 about the origin and 3 on a circle of radius 1 about (3, 3), all with
+standard deviation 0.3, both mixtures as likely (about (4, 4) the two attributes would be one, and
+have the same head); layers of 4 x 32 units ("4 blocks per layer"); Adam with a peak of 1e-3 on
+batches of 500; heads with C = 1, calibrated; 5,000 units of the prior.
 
 Beside the paper's direction stands what the steepness of the two heads alone predicts, and what
 delta-tau becomes where the effect's labels are noisier or a head is penalised harder.
@@ -49,7 +50,7 @@ def mixtures(n: int, seed: int) -> tuple[Tensor, Tensor]:
     turn = torch.rand(n, generator=source)
     parts = torch.where(three, (3 * turn).floor() / 3, (8 * turn).floor() / 8) * 2 * math.pi
     circle = torch.stack([parts.cos(), parts.sin()], 1)
-    centres = torch.where(three[:, None], 4 + circle, 2 * circle)
+    centres = torch.where(three[:, None], 3 + circle, 2 * circle)
     return centres + _SCALE * torch.randn(n, 2, generator=source), three.long()
 
 
