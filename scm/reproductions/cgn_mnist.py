@@ -51,9 +51,10 @@ GROUPS = (
 )
 """Groups of rows, the most telling first."""
 
-IRM_WEIGHT = 10.0
+IRM_WEIGHT = 1.0
 """Weight at which IRM's penalty ends; the paper gives none. Chosen on the unbiased validation
-digits, double-coloured, 2 environments, one seed: 29.0% with 10, 11.3% with 300."""
+digits, double-coloured, 2 environments, one seed: 68.4% with 1, 62.6% with 10, 38.7% with 100. ERM
+has 68.9% on the same images: what helps are the environments, not the penalty."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,8 @@ _IRM_2 = partial(environments, (0.9, 1.0))
 _IRM_5 = partial(environments, (0.9, 0.925, 0.95, 0.975, 1.0))
 _CGN, _CGN_AGAIN = (95.1, 89.0, 85.7), (92.3, 86.5, 81.4)
 _CODE = "the paper says original + CGN, its code trains on counterfactuals alone"
-_WHOLE = "each environment has all digits; end weight chosen on validation digits"
+_ALL = "each environment has all digits"
+_WHOLE = f"{_ALL}; end weight chosen on validation digits"
 _EARLY = "1.layers.3"
 _STRENGTH = (
     "layer and reversal chosen on unbiased validation digits, coloured, one seed: 81.2% with 30 in "
@@ -185,8 +187,14 @@ _LINES = (
         paper=(59.8, 67.7, 11.3), note=_WHOLE, once=True,
     ),
     _Line(
+        "irm", "erm-2", "ERM on the same 2 environments", _IRM_2, note=_ALL, once=True,
+    ),
+    _Line(
         "irm", "irm-5", "IRM, 5 environments", _IRM_5, objective=_irm,
         paper=(None, 78.9, 76.8), note=_WHOLE, once=True,
+    ),
+    _Line(
+        "irm", "erm-5", "ERM on the same 5 environments", _IRM_5, note=_ALL, once=True,
     ),
     _Line(
         "lntl", "lntl", "LNTL", _ORIGINAL, objective=partial(LNTL, reversal=30.0, layer=_EARLY),
