@@ -20,10 +20,10 @@ def study(name, path, **options):
 def test_the_mixtures_are_as_described():
     points, three = cage_toy.mixtures(4000, 0)
     assert points[three == 0].mean(0).abs().max() < 0.2
-    assert (points[three == 1].mean(0) - 4).abs().max() < 0.2
-    # The effect is decided by the mixture for nearly all points.
+    assert (points[three == 1].mean(0) - 3).abs().max() < 0.2
+    # The mixture decides the effect of most points, and not of all: the two are not one attribute.
     side = points.mean(1) < 2.5
-    assert (side == (three == 0)).float().mean() > 0.95
+    assert 0.8 < (side == (three == 0)).float().mean() < 0.95
 
 
 @pytest.mark.slow
