@@ -85,7 +85,10 @@ def test_every_experiment_stands_on_a_paper_s_page() -> None:
     text = "".join(p.read_text(encoding="utf-8") for p in (DOCS / "papers").glob("*.md"))
     shown = re.findall(r"{last-run} ([\w-]+)", text)
     assert len(shown) == len(set(shown))
-    assert {entry.name for entry in CATALOGUE} == set(shown)
+    names = {entry.name for entry in CATALOGUE}
+    others = set(shown) - names  # a group of an experiment, run into a folder of its own
+    assert names <= set(shown)
+    assert all(any(other.startswith(f"{name}-") for name in names) for other in others)
 
 
 def test_a_paper_s_table_keeps_its_rows_and_pictures(extension) -> None:
