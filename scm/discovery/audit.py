@@ -202,6 +202,13 @@ def audit(
         [('a', 'b')]
     """
     _check(attributes, adjustment, fit, block, moved)
+    least = _BLOCKS / (permutations + 1)
+    if least >= rules.fails:
+        raise ScmError(
+            f"permutations={permutations} was given, with which no p-value of additive noise is "
+            f"below {least:.2g}, and an arrow needs one below {rules.fails:g}; give at least "
+            f"{int(_BLOCKS / rules.fails)}"
+        )
     names = [a.name for a in attributes]
     turns = gauges if standard_normal(generator) else 0
     tests = {"fit": fit, "block": block, "moved": moved, "permutations": permutations}

@@ -102,6 +102,13 @@ CATALOGUE = [
         },
     ),
     Reproduction(
+        "cgn-choices",
+        "Sauer and Geiger 2021, table 2 and appendix C.4",
+        "what the baselines of cgn-mnist chose on validation digits: LNTL's strength, IRM's weight",
+        seeds=1,
+        options=DATA_OPTION,
+    ),
+    Reproduction(
         "cgn-cf-ablation",
         "Sauer and Geiger 2021, appendix A.3",
         "how many counterfactual images, and how many of one shape",

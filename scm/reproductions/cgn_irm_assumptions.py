@@ -85,7 +85,7 @@ def run(study: Study) -> None:
         used = kept.found.get("seconds", 0.0) + causes[-1]["seconds"]
         for name, (_, paper, objectives) in _ENVIRONMENTS.items():
             for objective in objectives:
-                if seed != study.seeds[0] and (paper is None or objective == "VREx"):
+                if seed != study.first and (paper is None or objective == "VREx"):
                     continue
                 made = _invariant(study, seed, name, objective, weight)
                 found.setdefault((name, objective), {})[seed] = made
@@ -106,7 +106,7 @@ def _vrex_weight(study: Study) -> float:
     """Of a few, the weight that is best on unbiased validation digits with five environments."""
     scores = {
         weight: _invariant(
-            study, study.seeds[0], "5 environments", "VREx", weight, score="validation"
+            study, study.first, "5 environments", "VREx", weight, score="validation"
         )["unbiased"]
         for weight in _VREX_WEIGHTS
     }

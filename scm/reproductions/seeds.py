@@ -33,6 +33,7 @@ class SeedJob:
         quick: Whether to do a fraction of the work.
         device: Where tensors live.
         options: The reproduction's own options.
+        first: The seed that does what is done once.
     """
 
     module: str
@@ -41,6 +42,7 @@ class SeedJob:
     quick: bool = False
     device: str = "cpu"
     options: Mapping[str, str] = field(default_factory=dict)
+    first: int = 0
 
     def __call__(self, seed: int) -> tuple[int, float]:
         """Run a seed; returns it, and the seconds that it took."""
@@ -49,6 +51,7 @@ class SeedJob:
             self.name,
             self.out,
             seeds=(seed,),
+            first=self.first,
             quick=self.quick,
             device=self.device,
             options=self.options,
@@ -64,8 +67,7 @@ def run_seeds(
 ) -> None:
     """Run seeds of a reproduction by an executor; a `Study` of them all then finds their cells.
 
-    Work that a reproduction does for its first seed alone is done for each; cells that seeds share
-    are computed by one of them, for which the others wait.
+    Cells that seeds share are computed by one of them, for which the others wait.
 
     Args:
         job: The reproduction.

@@ -112,6 +112,7 @@ class Study:
         name: Name of the reproduction.
         out: Folder of the run; made where it does not exist.
         seeds: Seeds to run.
+        first: The seed that does what is done once; the first of them by default.
         quick: Whether to do a fraction of the work.
         device: Where tensors live.
         options: The reproduction's own options.
@@ -138,6 +139,7 @@ class Study:
         out: str | Path,
         *,
         seeds: Iterable[int] = (0,),
+        first: int | None = None,
         quick: bool = False,
         device: str = "cpu",
         options: Mapping[str, str] | None = None,
@@ -148,6 +150,7 @@ class Study:
         from rich.console import Console
 
         self.name, self.out, self.seeds, self.quick = name, Path(out), tuple(seeds), quick
+        self.first = next(iter(self.seeds), 0) if first is None else first
         self.device, self.options, self.progress = device, dict(options or {}), progress
         self.console, self.command = console or Console(highlight=False), command
         self.rows: list[Row] = []

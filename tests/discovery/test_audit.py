@@ -89,6 +89,7 @@ def test_delta_tau_stands_beside_its_prediction():
         ([ATTRIBUTES[0], Attribute.from_measure("flat", lambda x: 0 * x[:, 0])], {}, "constant"),
         (ATTRIBUTES, {"adjustment": "bonferoni"}, "no adjustment"),
         (ATTRIBUTES, {"block": 3}, "at least 50"),
+        (ATTRIBUTES, {"permutations": 1_999}, "an arrow needs one below 0.001; give at least 2000"),
     ],
 )
 def test_bad_input(attributes, options, message):

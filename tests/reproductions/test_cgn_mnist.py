@@ -12,7 +12,7 @@ from rich.console import Console
 
 from scm.errors import ScmError
 from scm.learning.cgn import CGN, settings_of, untrained
-from scm.reproductions import Study, cgn_cf_ablation, cgn_mnist
+from scm.reproductions import Study, cgn_cf_ablation, cgn_choices, cgn_mnist
 from scm.reproductions.cgn_parts import KINDS
 from scm.reproductions.cgn_pictures import draw_accuracies, draw_counterfactuals
 from scm.reproductions.cgn_sources import chosen, environments
@@ -124,6 +124,25 @@ def test_environments_have_all_digits_each_in_colours_of_its_own(tmp_path: Path)
     moved = ((corners[0] - corners[2]).abs().amax(1) > 0.15).double().mean()
     assert 0.3 < moved < 0.6  # of one half, nine in ten
     assert seen.settings["batch"] == 3 * 64
+
+
+def test_choices_are_made_on_validation_digits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[dict[str, Any]] = []
+
+    def noted(*given: Any, **settings: Any) -> dict[str, Any]:
+        made.append(settings)
+        return {"unbiased": 50.0, "note": ""}
+
+    monkeypatch.setattr("scm.reproductions.cgn_choices.classifier", noted)
+    done = study(tmp_path)
+    cgn_choices.run(done)
+    assert {one["score"] for one in made} == {"validation"}
+    assert len({(one["minimises"], str(one.get("correlations"))) for one in made}) == len(made)
+    titles = [row.row for row in done.rows]
+    assert "coloured: LNTL, reversal 30 in the second convolution" in titles  # what cgn-mnist has
+    assert f"double-coloured: IRM, weight {cgn_mnist.IRM_WEIGHT:g}" in titles
 
 
 def test_a_published_cgn_that_is_not_there_is_left_out(

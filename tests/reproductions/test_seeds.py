@@ -23,8 +23,13 @@ import os, pathlib, signal, time
 def run(study):
     log = str(study.out.parent / "log")
     base = study.cell("shared", shared, log=log)
+    if study.first in study.seeds:
+        study.cell("once", once, log=log)
     found = [study.cell(f"seed-{s}/work", work, seed=s, base=base, log=log) for s in study.seeds]
     study.row("tiny", "sum", found)
+
+def once(log):
+    note(log, "once")
 
 def shared(log):
     time.sleep(0.2)
@@ -69,20 +74,20 @@ def test_two_workers_one_of_which_is_killed(tiny: Reproduction, tmp_path: Path) 
     assert done.exit_code == 0, done.output
     rows = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]
     assert (rows[0]["mean"], rows[0]["sd"], rows[0]["seeds"]) == (11.0, 1.0, [0, 1, 2])
-    assert computed(tmp_path) == ["shared", "work0", "work1", "work2"]
+    assert computed(tmp_path) == ["once", "shared", "work0", "work1", "work2"]
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"cells", "results.json", "table.md"}
     again = reproduce(tiny.name, tmp_path / "out", console=Console(quiet=True))
     assert again.rows[0].found == [10.0, 11.0, 12.0]
-    assert len(computed(tmp_path)) == 4
+    assert len(computed(tmp_path)) == 5
 
 
 def test_what_a_seed_raises(tiny: Reproduction, tmp_path: Path) -> None:
     job, quiet = SeedJob("tiny_seeds", tiny.name, tmp_path / "out"), Console(quiet=True)
     with pytest.raises(ValueError, match="seven"):
         run_seeds(job, [0, 7, 1], here, quiet, progress=False)
-    assert computed(tmp_path) == ["shared", "work0", "work7"]
+    assert computed(tmp_path) == ["once", "shared", "work0", "work7"]
     run_seeds(job, [0, 1], here, quiet, progress=False)
-    assert computed(tmp_path) == ["shared", "work0", "work1", "work7"]
+    assert computed(tmp_path) == ["once", "shared", "work0", "work1", "work7"]
 
 
 def test_no_cluster(tiny: Reproduction, tmp_path: Path) -> None:

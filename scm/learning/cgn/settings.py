@@ -76,13 +76,13 @@ class Settings:
     texture_latent: int = 3
     shape_width: int = 96
     encoder_width: int = 24
-    steps: int = 5000
+    steps: int = 3500
     batch: int = 64
     lr: float = 2e-3
-    frozen: int = 120
+    frozen: int = 0
     divergence_ramp: float = 0.2
     colours: int = 96
-    cover: float = 0.18
+    cover: float = 0.05
     learn_from: float = 0.3
     patch: tuple[int, int] = (4, 8)
     patches: int = 512
@@ -125,15 +125,14 @@ _UNUSED = {
 """Losses that a kind of textures is not trained by."""
 
 SETTINGS: dict[str, Settings] = {
-    "coloured": Settings(
-        mass=(0.02, 0.4), peak=True, temperature=1.0, frozen=0, cover=0.05, steps=3500
-    ),
-    "double": Settings(frozen=0, cover=0.05, steps=3500),
+    "coloured": Settings(mass=(0.02, 0.4), peak=True, temperature=1.0),
+    "double": Settings(),
     "wildlife": Settings(
         textures="patches",
         weights=Weights(reconstruction=1.0, divergence=0.05, binary=30.0, mask=500.0, edge=1000.0),
         centre=1.5,
         frozen=30,
+        cover=0.18,
         steps=4000,
     ),
 }
@@ -146,7 +145,6 @@ _PAPER = Settings(
     texture_latent=32,
     batch=16,
     lr=2e-4,
-    frozen=0,
     steps=46_875,
     temperature=1.0,
 )

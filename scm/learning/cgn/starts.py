@@ -7,6 +7,8 @@ its images as well.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -38,10 +40,7 @@ def start_colours(
     assert isinstance(front, ColourTexture)
     assert isinstance(back, ColourTexture)
     ring = losses.border(images, _BORDER).flatten()
-    for label in range(cgn.classes):
-        rows = _rows(labels, label, generator)
-        if not len(rows):
-            continue
+    for label, rows in _looked_at(labels, cgn.classes, generator):
         seen = images[rows].flatten(2).mT
         around = seen[:, ring].mean(1, keepdim=True)
         far = torch.linalg.vector_norm(seen - around, dim=-1)
@@ -66,10 +65,7 @@ def start_odds(
     """
     odds = odds_of(cgn)
     ring = losses.border(images, _BORDER).flatten()
-    for label in range(odds.classes):
-        rows = _rows(labels, label, generator)
-        if not len(rows):
-            continue
+    for label, rows in _looked_at(labels, odds.classes, generator):
         seen = images[rows].flatten(2).mT
         odds.set_palette(label, _palette(seen[:60].flatten(0, 1), odds.colours, generator))
         own = labels[rows]
@@ -92,9 +88,12 @@ def _palette(pixels: Tensor, colours: int, generator: torch.Generator, rounds: i
     return centres
 
 
-def _rows(labels: Tensor, label: int, generator: torch.Generator) -> Tensor:
-    """Some images of a label, by their numbers; none where it has none."""
-    rows = (labels == label).nonzero()[:, 0]
-    if not len(rows):
-        return rows
-    return rows[torch.randint(len(rows), (_IMAGES,), generator=generator).to(rows.device)]
+def _looked_at(
+    labels: Tensor, classes: int, generator: torch.Generator
+) -> Iterator[tuple[int, Tensor]]:
+    """Each label that there are images of, with the numbers of some of them."""
+    for label in range(classes):
+        rows = (labels == label).nonzero()[:, 0]
+        if len(rows):
+            drawn = torch.randint(len(rows), (_IMAGES,), generator=generator)
+            yield label, rows[drawn.to(rows.device)]

@@ -30,7 +30,7 @@ from scm.progress import progress_bar
 
 __all__ = ["train_cgn", "untrained"]
 
-_FORMAT = "scm-cgn-training 2"
+_FORMAT = "scm-cgn-training 3"
 _STAGES: dict[str, type[Stage]] = {
     "colour": Autoencoding,
     "patches": Segmenting,
