@@ -188,7 +188,8 @@ def audit(
 
     Raises:
         ScmError: If there are fewer than two attributes, two have one name, one has several
-            classes, is constant, NaN, or collinear with another, or the options are unknown.
+            classes, is constant, NaN, or collinear with another, the options are unknown, or so few
+            permutations can earn no arrow.
 
     Source: the project's PAPERS.md, "CAGE, calibrated".
 
