@@ -1,6 +1,6 @@
 """Declare a causal graph, bind each node to a mechanism; then intervene, ask, and audit."""
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
