@@ -43,7 +43,7 @@ class IncrementalPCA:
             raise InterventionError(f"k={k} components were asked for; expected 1 or more")
         self.k, self.n = k, 0
         self.basis = self.spread = self.mean = self.cross = torch.empty(0)
-        self._scaled = self._products = self._centre = torch.empty(0)
+        self._scaled = self._first = self._inputs = self._products = torch.empty(0)
 
     def update(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Take in batches of inputs `(n, width)` and features `(n, features)`.
@@ -52,43 +52,39 @@ class IncrementalPCA:
             InterventionError: If features are not finite.
         """
         for inputs, features in batches:
-            if not torch.isfinite(features).all():
-                raise InterventionError(
-                    "features of the layer are NaN or infinite; PCA needs finite ones"
-                )
-            self._take(inputs, features)
-        self.cross = self._products / max(self.n - 1, 1)
+            if self.n == 0:
+                self.mean = self._first = features.mean(0)
+                self._scaled = features[:0]
+                self._inputs = torch.zeros_like(inputs[0])
+                self._products = torch.zeros_like(inputs[0].outer(features[0]))
+            self._inputs += inputs.sum(0)
+            self._products.addmm_(inputs.T, features - self._first)
+            for rows in features.split(2 * self.k):  # the least work for each sample
+                self._take(rows)
+        moved = torch.outer(self._inputs, self.mean - self._first)
+        self.cross = (self._products - moved) / max(self.n - 1, 1)
         self.spread = self._scaled.norm(dim=1) / max(self.n - 1, 1) ** 0.5
 
-    def _take(self, inputs: Tensor, features: Tensor) -> None:
-        m, mean, centre = len(features), features.mean(0), inputs.mean(0)
-        rows, away = features - mean, inputs - centre
-        products = away.T @ rows
-        if self.n == 0:
-            self.mean, self._centre = mean, centre
-            self._products = products
-        else:
-            weight = self.n * m / (self.n + m)
-            shift, moved = mean - self.mean, centre - self._centre
-            self._products = self._products + products + weight * torch.outer(moved, shift)
-            rows = torch.cat([self._scaled, rows, weight**0.5 * shift[None]])
-            self.mean = self.mean + shift * (m / (self.n + m))
-            self._centre = self._centre + moved * (m / (self.n + m))
-        self.n += m
+    def _take(self, features: Tensor) -> None:
+        m, mean = len(features), features.mean(0)
+        if not torch.isfinite(mean).all():
+            raise InterventionError(
+                "features of the layer are NaN or infinite; PCA needs finite ones"
+            )
+        shift, whole = mean - self.mean, self.n + m
+        row = (self.n * m / whole) ** 0.5 * shift
+        rows = torch.cat([self._scaled, features - mean, row[None]])
+        self.mean = self.mean + shift * (m / whole)
+        self.n = whole
         self.basis, spread = _leading(rows, self.k)
         self._scaled = self.basis * spread[:, None]
 
 
 def _leading(rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k leading right singular vectors `(k, features)` and singular values."""
-    n, d = rows.shape
-    if max(n, d) < 4 * min(n, d):
-        _, values, vectors = torch.linalg.svd(rows, full_matrices=False)
-        return vectors[:k], values[:k]
-    if n >= d:
-        squares, vectors = torch.linalg.eigh((rows.T @ rows).double())
-        found = vectors.T.flip(0)[:k].to(rows)
-        return found, squares.flip(0)[:k].clamp_min(0).sqrt().to(rows)
+    if rows.shape[1] < 4 * len(rows):
+        _, values, vectors = torch.linalg.svd(rows.double(), full_matrices=False)
+        return vectors[:k].to(rows), values[:k].to(rows)
     squares, vectors = torch.linalg.eigh((rows @ rows.T).double())
     values = squares.flip(0)[:k].clamp_min(0).sqrt().to(rows)
     found = (vectors.T.flip(0)[:k].to(rows) @ rows) / values.clamp_min(1e-12)[:, None]

@@ -145,6 +145,17 @@ def test_incremental_pca_is_exact_where_it_keeps_the_rank() -> None:
     assert torch.allclose(pca.basis[:5] @ pca.basis[:5].T, torch.eye(5).double())
 
 
+@pytest.mark.parametrize("features", [40, 3000])
+def test_incremental_pca_finds_no_direction_beyond_the_rank(features: int) -> None:
+    noise = torch.Generator().manual_seed(0)
+    x = torch.randn(2000, 3, generator=noise) @ torch.randn(3, features, generator=noise)
+    pca = IncrementalPCA(6)
+    pca.update((rows[:, :2], rows) for rows in x.split(500))
+    assert (pca.spread[3:] < 1e-6 * pca.spread[0]).all()
+    with pytest.raises(InterventionError, match="NaN or infinite"):
+        pca.update([(x[:9, :2], x[:9] / 0)])
+
+
 def test_a_bent_layer_recovers_the_latent_by_regression() -> None:
     planted = Planted(bent=True)
     found = PrincipalDirections.of(
