@@ -111,3 +111,25 @@ def test_import_changes_no_global_state() -> None:
 
 def test_import_brings_in_nothing_heavy() -> None:
     assert HEAVY.intersection(json.loads(python(MODULES).stdout)) == set()
+
+
+FIRST = """
+import sys
+import scm
+
+model = scm.SCM(
+    "K -> X; X -> Y; E",
+    K=scm.Root.bernoulli(0.5),
+    X=scm.Tabular([[0.5, 0.5], [0.2, 0.8]]),
+    Y=scm.Additive(lambda X: 2.0 * X),
+    E=scm.Root.empirical([0.0, 1.0]),
+)
+model.sweep(K=[0, 1]).sample(10, seed=0)
+model.abduct({"K": [0, 1], "X": [1, 1], "E": [0.0, 1.0]}).do(K=1)
+print("sympy" in sys.modules)
+"""
+
+
+def test_a_first_model_brings_in_no_computer_algebra() -> None:
+    """Some functions of torch import sympy when first called, which takes half a second."""
+    assert python(FIRST).stdout == "False\n"

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from scm.errors import MechanismError
 from scm.mechanisms import Categorical, Image, Mechanism, Noise
+from scm.mechanisms.assignment import broadcast
 from scm.mechanisms.mechanism import Parents, Status
 
 __all__ = ["Exemplars"]
@@ -109,7 +110,7 @@ class Exemplars(Mechanism):
     def abduct(self, value: Tensor, parents: Parents, fresh: Tensor) -> Tensor:
         """A draw of U from the interval that gives the image, `(*batch,)`."""
         (label,) = parents.values()
-        batch = torch.broadcast_shapes(value.shape[:-3], label.shape, fresh.shape)
+        batch = broadcast(value.shape[:-3], label.shape, fresh.shape)
         rows = value.expand(*batch, *self.type.event).reshape(-1, *self.type.event)
         label, fresh = label.expand(batch).reshape(-1), fresh.expand(batch).reshape(-1)
         keys, place = self._keys()

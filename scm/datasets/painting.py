@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from scm.errors import MechanismError
 from scm.mechanisms import Categorical, Image, Mechanism, Real
+from scm.mechanisms.assignment import broadcast
 from scm.mechanisms.mechanism import Parents, Status
 
 __all__ = ["FILLS", "Textured", "fill_of", "randomised_fills"]
@@ -147,7 +148,7 @@ class Textured(Mechanism):
     def forward(self, parents: Parents, noise: Tensor | None) -> Tensor:
         """Images `(*batch, channels, size, size)`."""
         digit, front, back, front_place, back_place = parents.values()
-        batch = torch.broadcast_shapes(
+        batch = broadcast(
             digit.shape[:-3], front.shape, back.shape, front_place.shape[:-1], back_place.shape[:-1]
         )
         foreground, background = self._windows(self.foreground), self._windows(self.background)

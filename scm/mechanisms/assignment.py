@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -147,12 +148,11 @@ def batch_shape(values: Mapping[str, Tensor], types: Mapping[str, NodeType]) -> 
 
 
 def broadcast(*shapes: torch.Size) -> torch.Size:
-    """Common shape of batches; `torch.broadcast_shapes`, at a tenth of its cost when equal."""
+    """Common shape of batches; `torch.broadcast_shapes` would import a computer algebra."""
     first = shapes[0] if shapes else torch.Size()
     if all(shape == first for shape in shapes):
         return first
-    common: torch.Size = torch.broadcast_shapes(*shapes)
-    return common
+    return torch.Size(np.broadcast_shapes(*shapes))
 
 
 def pad(value: Tensor, kind: NodeType, rank: int) -> Tensor:

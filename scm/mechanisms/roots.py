@@ -9,6 +9,7 @@ from torch import Tensor, distributions
 from torch.distributions import Distribution
 
 from scm.errors import MechanismError
+from scm.mechanisms.assignment import broadcast
 from scm.mechanisms.fitting import require_variation
 from scm.mechanisms.mechanism import Mechanism, Parents, Status
 from scm.mechanisms.noise import Law, Noise
@@ -170,7 +171,7 @@ class Empirical(Mechanism):
 
     def abduct(self, value: Tensor, parents: Parents, fresh: Tensor) -> Tensor:
         rank, m = len(self.type.event), len(self.values)
-        batch = torch.broadcast_shapes(value.shape[: value.ndim - rank], fresh.shape)
+        batch = broadcast(value.shape[: value.ndim - rank], fresh.shape)
         rows = value.expand(*batch, *self.type.event).reshape(-1, *self.type.event)
         together = torch.cat([self.values.to(rows.dtype), rows])
         axis = 0 if rank else None  # without an axis it is much faster

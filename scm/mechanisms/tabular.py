@@ -12,6 +12,7 @@ from torch import Tensor, distributions
 from torch.distributions import Distribution
 
 from scm.errors import MechanismError
+from scm.mechanisms.assignment import broadcast
 from scm.mechanisms.coupling import coupling as find_coupling
 from scm.mechanisms.mechanism import Mechanism, Parents, Status
 from scm.mechanisms.noise import Noise
@@ -135,7 +136,7 @@ class Tabular(Mechanism):
 
     def abduct(self, value: Tensor, parents: Parents, fresh: Tensor) -> Tensor:
         rows = self.rows(parents)
-        batch = torch.broadcast_shapes(rows.shape[:-1], value.shape)
+        batch = broadcast(rows.shape[:-1], value.shape)
         rows, value = rows.expand(*batch, -1), value.expand(batch)
         chance = rows.gather(-1, value.unsqueeze(-1)).squeeze(-1)
         if (chance <= 0).any():
@@ -160,7 +161,7 @@ class Tabular(Mechanism):
 
     def log_prob(self, value: Tensor, parents: Parents) -> Tensor:
         rows = self.rows(parents)
-        rows = rows.expand(*torch.broadcast_shapes(rows.shape[:-1], value.shape), rows.shape[-1])
+        rows = rows.expand(*broadcast(rows.shape[:-1], value.shape), rows.shape[-1])
         chance = rows.gather(-1, value.expand(rows.shape[:-1]).unsqueeze(-1)).squeeze(-1)
         return chance.log().to(torch.get_default_dtype())
 

@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from scm.errors import ScmError
+from scm.mechanisms.assignment import broadcast
 
 __all__ = ["Bounded"]
 
@@ -99,7 +100,7 @@ def _at_most(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> float
     there: list[Tensor] = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
     name = func._schema.name.removeprefix("aten::")
     if torch.Tag.pointwise in func.tags:
-        elements: int = torch.broadcast_shapes(*(t.shape for t in there)).numel()
+        elements: int = broadcast(*(t.shape for t in there)).numel()
         return 16.0 * elements
     if name in _PRODUCTS:
         a, b = there[-2:]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from scm.errors import InterventionError
+from scm.mechanisms.assignment import broadcast
 from scm.mechanisms.types import NodeType
 from scm.worlds.acts import Axes, Constant, Sweep
 from scm.worlds.population import Population
@@ -61,7 +62,7 @@ class Layout:
         """Put parts computed for some entries each together along a world axis."""
         if len(parts) == 1:
             return parts[0][1]
-        common = torch.broadcast_shapes(*(p.select(axis, 0).shape for _, p in parts))
+        common = broadcast(*(p.select(axis, 0).shape for _, p in parts))
         tensors = []
         for entries, part in parts:
             shape = [*common[:axis], len(entries), *common[axis:]]
