@@ -23,13 +23,14 @@ from torch import Tensor
 
 from scm.errors import ScmError
 
-__all__ = ["IndependenceTest", "chi_square_test", "hsic_test"]
+__all__ = ["IndependenceTest", "chi_square_test", "hsic_gamma", "hsic_test"]
 
 _RANK, _LEFT = 32, 1e-4  # columns of a kernel's factor at most; largest diagonal left out
 _SMALL = 1e-3  # eigenvalues below this share of the trace are left out
 _CHUNK, _LARGEST = 64, 256  # permutations between two looks: at first, and at most
 _ELEMENTS = 2**24  # numbers held at once
 _TIE = 1e-5  # relative rounding of a statistic in single precision
+_TERMS = 200  # of a continued fraction
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,54 @@ def chi_square_test(
     shape, n = x.shape[:-1], x.shape[-1]
     a, b = (_level_features(each.reshape(-1, n)) for each in (x, y))
     return _permute(a, b, n, shape, permutations, stop_after, seed)
+
+
+def hsic_gamma(x: Any, y: Any) -> Tensor:
+    r"""Log of HSIC's p-value `[*pairs]` by a gamma law of its mean and variance, without draws.
+
+    It orders dependences that are beyond any number of permutations. As a test it is
+    anti-conservative (8 to 10% at 5%): `hsic_test` keeps its level.
+
+    Args:
+        x: Numbers `[*pairs, n]`, n >= 6.
+        y: Numbers `[*pairs, n]`.
+
+    Raises:
+        ScmError: As `hsic_test`.
+
+    Source: Gretton et al. (2008), equations 4 to 9.
+
+    Example:
+        >>> x, e = torch.randn(2, 500, generator=torch.Generator().manual_seed(0))
+        >>> hsic_gamma(torch.stack([x, x]), torch.stack([x**2 + e, e])).exp() < 0.01
+        tensor([ True, False])
+    """
+    x, y = _numbers("x", x), _numbers("y", y)
+    _require_same(x, y)
+    shape, n = x.shape[:-1], x.shape[-1]
+    a, b = (kernel_features(each.reshape(-1, n)) for each in (x, y))
+    observed = (a.mT @ b).square().sum((-1, -2)) / n
+    mean = a.square().sum((-1, -2)) * b.square().sum((-1, -2)) / (n - 1) ** 2
+    squares = torch.stack([_off_diagonal(c, d) for c, d in zip(a, b, strict=True)])
+    variance = 2 * (n - 4) * (n - 5) / ((n - 2) * (n - 3)) * squares / (n - 1) ** 2
+    return _log_gamma_tail(mean**2 / variance, observed * mean / variance).reshape(shape)
+
+
+def _off_diagonal(a: Tensor, b: Tensor) -> Tensor:
+    """Sum of `(a_i . a_j)^2 (b_i . b_j)^2` over i != j, of features `[n, *]`."""
+    total = a.new_zeros(())
+    for c, d in zip(a.split(_LARGEST), b.split(_LARGEST), strict=True):
+        total = total + ((c @ a.T) * (d @ b.T)).square().sum()
+    return total - (a.square().sum(1) * b.square().sum(1)).square().sum()
+
+
+def _log_gamma_tail(shape: Tensor, x: Tensor) -> Tensor:
+    """Log of the chance that a gamma variable of unit scale exceeds x, however small."""
+    fraction = x + 2 * _TERMS + 1 - shape
+    for k in range(_TERMS, 0, -1):
+        fraction = x + 2 * k - 1 - shape - k * (k - shape) / fraction
+    far = shape * x.log() - x - torch.lgamma(shape) - fraction.log()
+    return torch.where(x > shape + 1, far, torch.special.gammaincc(shape, x).log())
 
 
 def kernel_features(x: Tensor) -> Tensor:

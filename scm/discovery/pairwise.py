@@ -64,7 +64,7 @@ def pairwise(x: Any, y: Any, method: str = "anm", **options: Any) -> Pairwise:
         y: Numbers `[*pairs, n]`.
         method: One of `METHODS`.
         **options: For "anm" those of `additive_noise` (`regression="gp"` or "spline", `rows`,
-            `permutations`, `seed`); for the others those of the class that is named there.
+            `gamma`, `permutations`, `seed`); for the others those of the class that is named there.
 
     Raises:
         ScmError: If the method is unknown, its library is not installed, or x and y are not

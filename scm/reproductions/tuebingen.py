@@ -7,7 +7,12 @@ cause in all of cdt's, which no method is told: each treats its two arguments al
 decide every pair. Of more than 1,000 rows so many are drawn, others with each seed; the methods
 standardise. Nothing was chosen on these pairs.
 
-Source: Mooij et al. (2016), section 5 and figure 9: 63 +- 10 % for additive noise with HSIC.
+The row "as published" is the paper's ANM-pHSIC: all rows of each pair, kernels of the median
+distance, no split of the data, and the direction whose HSIC has the larger p-value by its gamma
+law. (Its Gaussian process has 100 inducing points; here it has a factor of rank 64.)
+
+Source: Mooij et al. (2016), sections 3, 5 and 6: 63 +- 10 % for ANM-pHSIC; the settings also in
+the scripts that its authors published (`cep_anm`).
 """
 
 from __future__ import annotations
@@ -32,8 +37,10 @@ Array: TypeAlias = npt.NDArray[np.float64]
 
 __all__ = ["read_pairs", "run", "weights"]
 
+_PUBLISHED, _GP = "ANM, Gaussian process, as published", "ANM, Gaussian process"
 _METHODS: dict[str, dict[str, Any]] = {
-    "ANM, Gaussian process": {"method": "anm", "regression": "gp"},
+    _PUBLISHED: {"method": "anm", "regression": "gp", "gamma": True, "rows": None},
+    _GP: {"method": "anm", "regression": "gp"},
     "ANM, spline": {"method": "anm", "regression": "spline"},
     "LiNGAM": {"method": "lingam"},
     "IGCI (cdt)": {"method": "cdt-igci"},
@@ -85,9 +92,10 @@ def run(study: Study) -> None:
     heavy = weights()[chosen]
     for name, options in _METHODS.items():
         right = {}
-        for seed in study.seeds:
+        for seed in study.seeds[:1] if name == _PUBLISHED else study.seeds:  # all rows: no draws
             score = partial(_score, progress=study.progress)
             label = f"seed-{seed}/{options['method']}-{options.get('regression', 'any')}"
+            label += "-published" * (name == _PUBLISHED)
             scores = np.array(study.cell(label, score, options=options, pairs=chosen, seed=seed))
             right[seed] = np.where(scores == 0, 0.5, scores > 0)
         for count in (len(weights()), _PAPERS):
@@ -100,7 +108,7 @@ def run(study: Study) -> None:
                 f"weighted accuracy, % of {whose}{len(w)} pairs",
                 shares,
                 paper=63.0 if whose and ours else None,
-                goal=None if whose or name != "ANM, Gaussian process" else ">= 63",
+                goal=">= 63" if name in (_PUBLISHED, _GP) and not whose else None,
                 note=f"95% interval {limits} (weights count as so many pairs)",
             )
 
@@ -111,7 +119,8 @@ def _score(options: dict[str, Any], pairs: list[int], seed: int, progress: bool)
     more: dict[str, Any] = {"permutations": 1} if options["method"] == "anm" else {}
     with progress_bar(options["method"], len(pairs), "pairs", progress) as advance:
         for k in pairs:
-            rows = torch.randperm(len(data[k][0]), generator=generator)[:_ROWS].numpy()
+            most = options.get("rows", _ROWS)
+            rows = torch.randperm(len(data[k][0]), generator=generator)[:most].numpy()
             a, b = (torch.as_tensor(each[rows]) for each in data[k])
             found.append(float(pairwise(a, b, **options, **more).score))
             advance()

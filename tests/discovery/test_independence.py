@@ -3,9 +3,9 @@ from itertools import permutations as orders_of
 import numpy as np
 import pytest
 import torch
-from scipy.stats import binom, chi2_contingency
+from scipy.stats import binom, chi2_contingency, gamma
 
-from scm.discovery.independence import chi_square_test, hsic_test
+from scm.discovery.independence import _log_gamma_tail, chi_square_test, hsic_gamma, hsic_test
 from scm.errors import ScmError
 
 
@@ -35,6 +35,30 @@ def test_p_is_the_share_of_all_orders():
     share = np.mean(np.array(every) >= every[0] * (1 - 1e-4))
     p = float(hsic_test(x, y, permutations=4_000, stop_after=None).p)
     assert abs(p - share) < 4.5 * (share * (1 - share) / 4_000) ** 0.5 + 1 / 4_000  # 1 in 10^5
+
+
+def test_the_gamma_law_is_grettons():
+    """Written out on whole kernels; features leave a hundredth out."""
+    x, e = draws(2, 120, seed=5)
+    for y in (e, x.square() + e, 0.3 * x + e):
+        n, (k, m) = 120, (dense_kernel(v.numpy()) for v in (x, y))
+        squares = (k * m) ** 2
+        variance = (squares.sum() - np.trace(squares)) / (n * (n - 1))
+        variance *= 2 * (n - 4) * (n - 5) / (n * (n - 1) * (n - 2) * (n - 3))
+        mean = np.trace(k) * np.trace(m) / (n - 1) ** 2 / n
+        law = gamma(mean**2 / variance, scale=n * variance / mean)
+        assert float(hsic_gamma(x, y)) == pytest.approx(law.logsf((k * m).sum() / n), rel=0.03)
+
+
+def test_the_tail_goes_on_where_p_is_zero():
+    shape, x = (torch.tensor(v, dtype=torch.float64) for v in ([2.0, 9.0, 3.0], [0.5, 30.0, 2e3]))
+    torch.testing.assert_close(
+        _log_gamma_tail(shape, x)[:2],
+        torch.from_numpy(gamma.logsf(x[:2].numpy(), shape[:2].numpy())),
+    )
+    # Gamma of shape 3: P(> x) = exp(-x) (1 + x + x^2 / 2), which is zero in float64 from 750 on.
+    expected = -2e3 + np.log(1 + 2e3 + 2e3**2 / 2)
+    assert float(_log_gamma_tail(shape, x)[2]) == pytest.approx(expected, rel=1e-12)
 
 
 def test_chi_square_is_scipys():

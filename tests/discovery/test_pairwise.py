@@ -28,6 +28,17 @@ def test_swapping_turns_the_score_round():
     torch.testing.assert_close(there.score, -back.score, rtol=1e-6, atol=1e-6)
 
 
+def test_p_values_by_a_gamma_law_of_all_rows():
+    x, y = curved(pairs=2, n=1_100)
+    found = pairwise(x, y, regression="spline", permutations=1, gamma=True, rows=None)
+    assert found.direction == ["x->y"] * 2
+    back = pairwise(y, x, regression="spline", permutations=1, gamma=True, rows=None)
+    torch.testing.assert_close(found.score, -back.score, rtol=1e-6, atol=1e-6)
+    # Of all rows there is nothing to draw.
+    other = pairwise(x, y, regression="spline", permutations=1, gamma=True, rows=None, seed=1)
+    torch.testing.assert_close(other.score, found.score)
+
+
 def test_shapes_follow_the_pairs():
     x, y = curved(pairs=4)
     found = pairwise(x.reshape(2, 2, -1), y.reshape(2, 2, -1), regression="spline", permutations=1)
