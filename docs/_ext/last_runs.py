@@ -16,7 +16,10 @@ from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-PICTURE = re.compile(r"!\[[^\]]*\]\((?P<file>[^)]+)\)\n\n(?P<caption>[^\n]+)")
+PICTURE = re.compile(r"!\[(?P<caption>.*)\]\((?P<file>[^)\n]+)\)(?:\n\n(?P=caption)(?=\n|$))?")
+GOAL = re.compile(r"goal (?P<goal>[^:;]+): (?P<met>met|MISSED)")
+FEW, MANY = 15, 30  # rows that need no selection; goals that are shown though they were met
+HEADS = ("row", "metric", "paper", "reproduced", "here", "goal")
 
 
 def speed_rows(name: str) -> tuple[str, Iterator[tuple[str, str, str, str]]]:
@@ -37,20 +40,52 @@ def speed_rows(name: str) -> tuple[str, Iterator[tuple[str, str, str, str]]]:
     return f"`{found['command']}` on {found['machine']}", rows()
 
 
-def paper_table(name: str) -> str | None:
-    """The table of an experiment's last run in Markdown, with pictures of this page; or None."""
-    folder = BENCHMARKS / "papers" / name
-    if not (folder / "table.md").is_file():
+def paper_run(name: str) -> dict[str, str] | None:
+    """The last run of an experiment in Markdown, by part; None where it has not been run in full.
+
+    "about" is a sentence, "table" the whole table with what made it, "figures" the pictures with
+    their captions, and "main" the rows that have a published figure or a goal, where there are
+    too many of the others.
+    """
+    path = BENCHMARKS / "papers" / name / "table.md"
+    if not path.is_file():
         return None
-    text = (folder / "table.md").read_text("utf-8").split("\n", 2)[2].strip()
-    target = f"/../benchmarks/papers/{name}/"
-    return PICTURE.sub(
-        lambda found: (
-            f"```{{figure}} {target}{found['file']}\n:alt: {found['caption']}\n\n"
-            f"{found['caption']}\n```"
-        ),
-        text,
-    )
+    about, _, rest = path.read_text("utf-8").split("\n", 2)[2].strip().partition("\n\n")
+    figures = [
+        f"```{{figure}} /../benchmarks/papers/{name}/{found['file']}\n"
+        f":alt: {found['caption']}\n\n{found['caption']}\n```"
+        for found in PICTURE.finditer(rest)
+    ]
+    table = PICTURE.sub("", rest).strip()
+    rows = [line[2:-2].split(" | ") for line in table.splitlines() if line[:2] == "| "][1:]
+    parts = {"about": about, "table": table, "figures": "\n\n".join(figures)}
+    if len(rows) > FEW:
+        parts["main"] = _main_rows(rows)
+    return parts
+
+
+def _main_rows(rows: list[list[str]]) -> str:
+    """Rows with a published figure or a goal; of many goals, only those that were missed."""
+    goals = [GOAL.search(row[-1]) for row in rows]
+    set_, met = sum(map(bool, goals)), sum(goal["met"] == "met" for goal in goals if goal)
+    shown, notes = [], []
+    for row, goal in zip(rows, goals, strict=True):
+        missed = goal is not None and goal["met"] == "MISSED"
+        if row[2:4] != ["–", "–"] or missed or (goal and set_ <= MANY):
+            verdict = f"{goal['goal']}: {'**missed**' if missed else 'met'}" if goal else ""
+            shown.append([*row[:5], verdict])
+            notes += [part for part in row[-1].split("; ") if part and not GOAL.match(part)]
+    said = [f"Goals met: {met} of {set_}."] if set_ else []
+    common = [note for note in dict.fromkeys(notes) if notes.count(note) > max(1, len(shown) / 2)]
+    said += [f"Most rows: {'; '.join(common)}."] if common else []
+    columns = {head: [row[k] for row in shown] for k, head in enumerate(HEADS)}
+    if len(set(columns["metric"])) == 1:
+        said.insert(0, f"Metric: {columns.pop('metric')[0]}.")
+    columns = {head: cells for head, cells in columns.items() if not {*cells} <= {"–", ""}}
+    lines = [" ".join(said), "", f"| {' | '.join(columns)} |"]
+    lines.append(f"|{'|'.join('---:' if head in HEADS[2:5] else '---' for head in columns)}|")
+    lines += [f"| {' | '.join(row)} |" for row in zip(*columns.values(), strict=True)]
+    return "\n".join(lines if shown else lines[:1])
 
 
 class _Table(SphinxDirective):
@@ -64,19 +99,28 @@ class _Table(SphinxDirective):
 
 
 class LastRun(_Table):
-    """An experiment's table and pictures; where it has not been run in full, the line says so."""
+    """An experiment's tables and pictures; where it has not been run in full, the line says so."""
 
     def run(self) -> list[nodes.Node]:
         name = self.arguments[0]
-        path = BENCHMARKS / "papers" / name / "table.md"
-        text = paper_table(name)
-        if text is None:
+        parts = paper_run(name)
+        if parts is None:
             return self.markdown(
                 f"*{name}* has not been run in full yet: `scm reproduce {name} --quick` runs a "
                 "fraction of it."
             )
-        self.env.note_dependency(str(path))
-        return self.markdown(text)
+        self.env.note_dependency(str(BENCHMARKS / "papers" / name / "table.md"))
+        whole = self.tables(parts["table"])
+        if "main" in parts:
+            count = parts["table"].count("\n| ")
+            opened = f"<details><summary>All {count} rows, with notes</summary>"
+            whole = [nodes.raw("", opened, format="html"), *whole]
+            whole = [*whole, nodes.raw("", "</details>", format="html")]
+            whole = [*self.tables(parts["main"]), *whole]
+        return [*self.markdown(parts["about"]), *whole, *self.markdown(parts["figures"])]
+
+    def tables(self, text: str) -> list[nodes.Node]:
+        return [nodes.container("", *self.markdown(text), classes=["last-run"])]
 
 
 class LastSpeed(_Table):
