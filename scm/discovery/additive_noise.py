@@ -104,8 +104,8 @@ def additive_noise(
         )
         if gamma:
             log_p.append(hsic_gamma(causes, left).reshape(2, -1))
-    joined = (_joined([_part(test, k) for test in tests]) for k in range(2))
-    return AdditiveNoise(*joined, torch.cat(log_p, 1) if gamma else None)
+    forward, backward = (_joined([_part(test, k) for test in tests]) for k in range(2))
+    return AdditiveNoise(forward, backward, torch.cat(log_p, 1) if gamma else None)
 
 
 def _standard(x: Tensor) -> Tensor:
