@@ -26,6 +26,7 @@ import scm
 from scm import CVAE, Image, Linear, Root, Samples, Structural, Tabular
 from scm.datasets import Digits, digits
 from scm.estimate import Estimate
+from scm.figures import new_figure
 from scm.learning import SmallCNN, accuracy, train_classifier
 
 __all__ = ["Result", "Row", "declare", "run", "training_sets"]
@@ -213,14 +214,10 @@ def rows_of(real: Digits, rows: int | None) -> tuple[dict[str, Tensor], dict[str
 
 def draw_worlds(units: Samples, worlds: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Draw the first unit of each of some digits, one a row, in several worlds, one a column."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     first = [int((units["digit"] == k).nonzero()[0]) for k in (2, 4, 5, 7, 8, 9)]
     chosen = units[first]
     height, width = chosen.n, len(worlds)
-    figure = Figure(figsize=(1.25 * width, 1.25 * height + 0.5), facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = new_figure(1.25 * width, 1.25 * height + 0.5)
     grid = figure.subplots(height, width, gridspec_kw={"wspace": 0.06, "hspace": 0.06})
     for column, act in enumerate(worlds):
         world = chosen.do(act) if act else chosen

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from scm import html
 from scm.errors import ScmError
 
 __all__ = ["Estimate", "Interval"]
@@ -95,6 +96,15 @@ class Interval:
             notes.append(f"{100 * self.level:.3g}% limits {limits}")
         text = "; ".join(notes) + (f", n = {self.n}" if self.n is not None else "")
         return f"[{self.lower:.4g}, {self.upper:.4g}] ({text})"
+
+    def _repr_html_(self) -> str:
+        cells = {"lower": f"{self.lower:.4g}", "upper": f"{self.upper:.4g}", "from": self.method}
+        if self.level is not None:
+            limits = f"{self.lower_limit:.4g} to {self.upper_limit:.4g}"
+            cells[f"{100 * self.level:.3g}% limits"] = limits
+        if self.n is not None:
+            cells["units"] = f"{self.n:,}"
+        return html.table("Interval", list(cells), [list(cells.values())])
 
 
 @dataclass(frozen=True)
@@ -204,10 +214,25 @@ class Estimate:
     def __str__(self) -> str:
         if self.n is None:
             return f"{self.value:.4g} (exact)"
+        return f"{' +- '.join(self._rounded)} (n = {self.n})"
+
+    def _repr_html_(self) -> str:
+        if self.n is None:
+            return html.table("Estimate", ["value"], [[self]])
+        cells = [*self._rounded, "unknown", f"{self.n:,}"]
+        if not math.isnan(self.stderr):
+            limits = self.interval()
+            cells[2] = f"{limits.lower:.4g} to {limits.upper:.4g}"
+        head = ["value", "standard error", "95% interval", "units"]
+        return html.table("Estimate", head, [cells])
+
+    @property
+    def _rounded(self) -> tuple[str, str]:
+        """The value and its error, to the digits that the error leaves meaningful."""
         decimals = _decimals(self.stderr)
         if decimals is None:
-            return f"{self.value:.4g} +- {self.stderr:.2g} (n = {self.n})"
-        return f"{self.value:.{decimals}f} +- {self.stderr:.{decimals}f} (n = {self.n})"
+            return f"{self.value:.4g}", f"{self.stderr:.2g}"
+        return f"{self.value:.{decimals}f}", f"{self.stderr:.{decimals}f}"
 
 
 def _decimals(stderr: float) -> int | None:

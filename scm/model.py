@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from scm import html
 from scm.devices import require_devices
 from scm.errors import GraphError, MechanismError, nearest
 from scm.graph import CausalGraph
 from scm.mechanisms.encoder import Encoder
 from scm.mechanisms.macro import Macro
 from scm.mechanisms.mechanism import Mechanism
+from scm.mechanisms.types import NodeType
 from scm.worlds.acting import Acting
 from scm.worlds.acts import Act
 from scm.worlds.data import read
@@ -331,15 +333,19 @@ class SCM(nn.Module, Acting):
         save(path, saved, omit)
 
     def __repr__(self) -> str:
-        lines = [f"SCM: {self.graph!s}"]
-        for node, mechanism in self.mechanisms.items():
-            parents = ", ".join(self.graph.parents(node))
-            kind = type(mechanism).__name__
-            lines.append(f"  {node} := {kind}({parents})  {mechanism.type}")
-        return "\n".join(lines)
+        lines = [f"  {node} := {call}  {kind}" for node, call, kind in self._rows()]
+        return "\n".join([f"SCM: {self.graph!s}", *lines])
 
-    def _repr_svg_(self) -> str | None:
-        return self.graph._repr_svg_()
+    def _repr_html_(self) -> str:
+        picture = self.graph._repr_svg_() or ""
+        mechanisms = html.table("Mechanisms", ("node", ":=", "type"), self._rows())
+        return picture[picture.find("<svg") :] + mechanisms
+
+    def _rows(self) -> list[tuple[str, str, NodeType]]:
+        return [
+            (node, f"{type(each).__name__}({', '.join(self.graph.parents(node))})", each.type)
+            for node, each in self.mechanisms.items()
+        ]
 
 
 def load(path: str | Path, functions: Mapping[Any, Any] | None = None) -> SCM:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
+from scm import html
 from scm.discovery.asymmetry import Asymmetry, asymmetries
 from scm.discovery.attributes import Attribute
 from scm.discovery.diagnosis import Diagnosis, diagnose, latent_head
@@ -137,6 +138,13 @@ class Audit:
 
     def __str__(self) -> str:
         return "\n".join([*map(str, self.pairs.values()), *(f"! {w}" for w in self.warnings)])
+
+    def _repr_html_(self) -> str:
+        rows = [(name, *words) for name, words in zip(self.names, self.matrix, strict=True)]
+        notes = [("", w) for w in self.warnings]
+        notes += [(p.words, w) for p in self.pairs.values() for w in p.warnings]
+        matrix = html.table("Verdicts, row to column", ("", *self.names), rows)
+        return matrix + (html.table("Warnings", ("pair", "what to know"), notes) if notes else "")
 
 
 def audit(

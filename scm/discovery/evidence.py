@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from scm.discovery.attributes import Attribute
 from scm.discovery.cage import cage_paper
@@ -16,13 +14,13 @@ from scm.discovery.nulls import Null
 from scm.discovery.responses import gradient_step
 from scm.errors import ScmError
 from scm.estimate import Estimate
-from scm.generation.png import write_png
 from scm.mechanisms.latent import LatentGenerator
 from scm.mechanisms.types import Image
+from scm.png import strip
 
-__all__ = ["counterfactuals", "paper", "png"]
+__all__ = ["counterfactuals", "paper"]
 
-_SHOWN, _SIDE = 4, 64  # units in a picture, and the longest side of each in pixels
+_SHOWN = 4  # units in a picture
 _NUMBERS = 64  # of one unit, where it is no image
 _STEPS = 4  # for one standard deviation
 
@@ -76,7 +74,7 @@ def counterfactuals(
     kind, pictures, numbers = generator.type, None, None
     if isinstance(kind, Image) and kind.shape[0] in (1, 3):
         low, high = kind.range
-        pictures = [_column((made[dose][:_SHOWN] - low) / (high - low)) for dose in doses]
+        pictures = [strip((made[dose][:_SHOWN] - low) / (high - low)) for dose in doses]
     else:
         numbers = [made[dose].flatten(1).double().mean(0)[:_NUMBERS].tolist() for dose in doses]
     return {
@@ -135,28 +133,6 @@ def paper(
         "nulls": [_null(*test) for test in tests],
         "warnings": list(found.warnings),
     }
-
-
-def png(image: Tensor) -> bytes:
-    r"""An image in [0, 1], `(1, height, width)` grey or `(3, height, width)`, as a PNG.
-
-    Example:
-        >>> png(torch.zeros(1, 2, 2))[:4]
-        b'\x89PNG'
-    """
-    pixels = (image.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
-    return write_png(pixels.permute(1, 2, 0).contiguous().numpy())
-
-
-def _column(images: Tensor) -> str:
-    """Images `(n, channels, height, width)` below one another, as a data URI."""
-    largest = max(images.shape[2:])
-    if largest > _SIDE:
-        size = [max(1, round(side * _SIDE / largest)) for side in images.shape[2:]]
-        images = F.interpolate(images, size, mode="bilinear", antialias=True)
-    padded = F.pad(images, (0, 0, 0, 1), value=0.5)
-    whole = torch.cat(list(padded), 1)[:, :-1]
-    return "data:image/png;base64," + base64.b64encode(png(whole)).decode("ascii")
 
 
 def _number(found: Estimate) -> dict[str, float]:

@@ -8,7 +8,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from scm import html
 from scm.discovery.charts import histogram, intervals, lines
+from scm.html import Markup
 
 __all__ = ["page"]
 
@@ -162,7 +164,7 @@ def _matrix(audit: Found) -> str:
 
 def _attributes(attributes: Sequence[Found]) -> str:
     rows = [
-        (a["name"], _e(a["kind"]), _e(a["reads"]), _e(a["score"]), _e("; ".join(a["notes"]) or "–"))
+        (a["name"], a["kind"], a["reads"], a["score"], "; ".join(a["notes"]) or "–")
         for a in attributes
     ]
     caption = "How each attribute is read, and how well its head reads held-out rows."
@@ -218,8 +220,10 @@ def _strip(moved: str, other: str, found: Found) -> str:
     rows: list[tuple[str, ...]] = []
     if found["pictures"]:
         rows.append(("images of a few", *(
-            f'<img src="{uri}" alt="Units with {_e(moved)} moved by {_e(dose)}: {_e(moved)} '
-            f'changes by {own}, {_e(other)} by {its}">'
+            Markup(
+                f'<img src="{uri}" alt="Units with {_e(moved)} moved by {_e(dose)}: {_e(moved)} '
+                f'changes by {own}, {_e(other)} by {its}">'
+            )
             for uri, dose, own, its in zip(found["pictures"], doses, *changes.values(), strict=True)
         )))  # fmt: skip
     rows += [(f"change of {name}", *values) for name, values in changes.items()]
@@ -269,16 +273,16 @@ def _tests(pair: Found, paper: Found) -> str:
     c, e = pair["c"], pair["e"]
     p, adjusted = _p(pair["association_p"]), _p(pair["association_p_adjusted"])
     rows = [
-        ("association, by permutation", f"{_e(c)} and {_e(e)} are independent in what the "
+        ("association, by permutation", f"{c} and {e} are independent in what the "
          f"generator makes; adjusted for the number of pairs: p = {adjusted}", p)
     ]  # fmt: skip
     if (noise := pair["additive_noise"]) is not None:
         for cause, effect, key in ((c, e, "p_forward"), (e, c, "p_backward")):
-            says = (f"what a fitted function of {_e(cause)} leaves of {_e(effect)} is independent "
-                    f"of {_e(cause)}; a small p speaks against this arrow")  # fmt: skip
+            says = (f"what a fitted function of {cause} leaves of {effect} is independent "
+                    f"of {cause}; a small p speaks against this arrow")  # fmt: skip
             rows.append((f"additive noise, {cause} to {effect}", says, _p(noise[key])))
     for null in paper.get("nulls", ()):
-        says = _e(null["says"]) + "; the paper's own null, as it is"
+        says = null["says"] + "; the paper's own null, as it is"
         rows.append((_named(null["what"], c, e), says, _p(null["p"])))
     caption = "Each p-value with its null hypothesis."
     made = _table(caption, ("test", "null hypothesis", "p"), rows)
@@ -337,17 +341,7 @@ def _warnings(warnings: Sequence[str]) -> str:
 
 
 def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -> str:
-    """A table; first cells are names, the rest HTML."""
-    top = "".join(f'<th scope="col">{_e(name)}</th>' for name in head)
-    body = ""
-    for name, *cells in rows:
-        body += f'<tr><th scope="row">{_e(name)}</th>'
-        body += "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
-    table = (
-        f'<table class="{kind or "plain"}"><caption>{_e(caption)}</caption>'
-        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
-    )
-    return _scroll(caption, table)
+    return _scroll(caption, html.table(caption, head, rows, kind or "plain"))
 
 
 def _scroll(label: str, table: str) -> str:

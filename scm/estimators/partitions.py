@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from scm import html
 from scm.errors import GraphError, InterventionError, MechanismError, ScmError
 from scm.exact import Joint
 from scm.mechanisms.types import Categorical, Image
@@ -36,6 +37,7 @@ __all__ = [
 Array: TypeAlias = npt.NDArray[np.float64]
 
 MOST_LEVELS = 2**16
+_SHOWN = 20  # cells in a notebook, and levels of each
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,6 +198,14 @@ class Partition:
 
     def __str__(self) -> str:
         return " ".join("{" + ", ".join(map(str, cell)) + "}" for cell in self.cells)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (k, len(cell), ", ".join(map(str, cell[:_SHOWN])) + ", ..." * (len(cell) > _SHOWN))
+            for k, cell in enumerate(self.cells[:_SHOWN])
+        ]
+        title = f"Partition of {len(self.levels)} levels into {len(self)} cells"
+        return html.table(title, ("cell", "size", "levels"), rows, more=len(self) - _SHOWN)
 
 
 def observational_partition(

@@ -19,12 +19,12 @@ from scm.errors import MechanismError, ScmError
 from scm.generation.folder import MODEL, Folder, checksum, write_whole
 from scm.generation.interventions import Do, Interventions, Sweeps
 from scm.generation.manifest import MANIFEST, Column, Manifest, Plan, Shard, read_manifest
-from scm.generation.png import COLOUR_TYPES
 from scm.generation.shards import encode
 from scm.loading import load_model, model_hash
 from scm.mechanisms.types import Categorical, Image, NodeType
 from scm.model import SCM
 from scm.parallel import Executor, available_cores, here, on_ray, processes
+from scm.png import COLOUR_TYPES
 from scm.progress import progress_bar
 from scm.worlds.samples import Samples
 from scm.worlds.streams import fresh_seed

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from scm.errors import ScmError
 from scm.generation.manifest import Column, Plan
-from scm.generation.png import read_png, write_png
+from scm.png import read_png, write_png
 
 __all__ = ["ShardReader", "encode"]
 

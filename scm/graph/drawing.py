@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scm.errors import ScmError
+from scm.figures import new_figure
 from scm.graph.layout import HEIGHT, Layout, layout
 from scm.graph.routing import Edge, curve, routes
 
@@ -48,23 +49,17 @@ def draw(graph: CausalGraph, ax: Axes | None = None) -> Axes:
         >>> [text.get_text() for text in ax.texts]
         ['age', '$M$', '$Y$']
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ScmError(
-            "drawing a graph needs matplotlib: pip install 'neural-scm[plot]'. "
-            "Without it, graph.to_dot() and graph.to_latex() give text."
-        ) from error
-
     place = layout(graph)
     curves = {
         edge: _clipped(edge, curve(route), place) for edge, route in routes(graph, place).items()
     }
     left, right, bottom, top = _extent(place, curves)
     if ax is None:
-        figure = Figure(figsize=(INCHES * (right - left), INCHES * (top - bottom)))
-        FigureCanvasAgg(figure)
+        figure = new_figure(
+            INCHES * (right - left),
+            INCHES * (top - bottom),
+            otherwise="Without it, graph.to_dot() and graph.to_latex() give text.",
+        )
         ax = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
     ax.set_axis_off()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scm import html
 from scm.errors import InterventionError, NotIdentifiedError, ScmError
 from scm.estimate import Estimate
 from scm.graph.domain import Domain, Event
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Table"]
 
-_ROWS = 16  # shown by repr
+_ROWS = 16  # shown
 
 
 class Table:
@@ -200,18 +201,28 @@ class Table:
         return pd.Series(np.asarray(self.values).ravel(), index=flat, name="P")
 
     def __repr__(self) -> str:
-        cells = itertools.product(*(self.levels[name] for name in self.names))
-        numbers = np.asarray(self.values).ravel().tolist()
-        rows = [(*self.names, "P")]
-        for cell, number in itertools.islice(zip(cells, numbers, strict=True), _ROWS):
-            rows.append((*map(str, cell), f"{number:.4f}"))
+        rows = [(*self.names, "P"), *self._rows()]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [self._title()]
         for row in rows:
             lines.append("  ".join(map(str.ljust, row, widths)).rstrip())
-        if len(numbers) > _ROWS:
-            lines.append(f"... and {len(numbers) - _ROWS} more")
+        if self._more > 0:
+            lines.append(f"... and {self._more} more")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return html.table(self._title(), (*self.names, "P"), self._rows(), more=self._more)
+
+    @property
+    def _more(self) -> int:
+        return int(np.asarray(self.values).size) - _ROWS
+
+    def _rows(self) -> Iterator[tuple[str, ...]]:
+        """The levels of each of the first cells and its probability, as text."""
+        cells = itertools.product(*(self.levels[name] for name in self.names))
+        numbers = np.asarray(self.values).ravel()[:_ROWS].tolist()
+        for cell, number in zip(cells, numbers, strict=False):
+            yield (*map(str, cell), f"{number:.4f}")
 
     def _title(self) -> str:
         do = f"do({self._domain.show(self.do)})" if self.do else ""

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from scm.errors import ScmError
+from scm.figures import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["curves", "image_grid"]
+__all__ = ["curves", "image_grid", "new_figure"]
 
 Series = Mapping[str, Sequence[Sequence[float]]]
 
@@ -93,22 +93,4 @@ def image_grid(
                 place.imshow(shown, cmap="Greys", vmin=0, vmax=1, interpolation="nearest")
     for place, title in zip(axes[0], columns, strict=False):
         place.set_title(title, fontsize=9, loc="left" if "" in columns else "center")
-    return figure
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """An empty matplotlib figure of a width and a height in inches, outside pyplot.
-
-    Raises:
-        ScmError: If matplotlib is missing.
-    """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ScmError(
-            "the pictures of a reproduction need matplotlib: pip install 'neural-scm[plot]'"
-        ) from error
-    figure = Figure(figsize=(width, height), facecolor="white")
-    FigureCanvasAgg(figure)
     return figure

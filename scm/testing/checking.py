@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from scm import html
 from scm.errors import ScmError, nearest
 from scm.model import SCM
 from scm.testing.law import Counterexample, Law, Subject
@@ -96,15 +97,24 @@ class Report:
         table.add_column("law", no_wrap=True)
         table.add_column("", no_wrap=True)
         table.add_column("counterexample, or cases, or why not")
+        for names, outcome, detail in self._rows():
+            table.add_row(Text("\n".join(names)), Text(outcome, _STYLES[outcome]), Text(detail))
+        return table
+
+    def _repr_html_(self) -> str:
+        rows = [(", ".join(names), outcome, detail) for names, outcome, detail in self._rows()]
+        title = f"Laws of causality: {self.summary}"
+        return html.table(title, ("law", "outcome", "counterexample, or cases, or why not"), rows)
+
+    def _rows(self) -> Iterator[tuple[list[str], Outcome, str]]:
+        """Laws, what came out, and why; those that do not apply for one reason are together."""
         for r in (*self.passed, *self.failed):
-            table.add_row(Text(r.law.name), Text(r.outcome, _STYLES[r.outcome]), Text(r.detail))
+            yield [r.law.name], r.outcome, r.detail
         reasons: dict[str, list[str]] = {}
         for r in self.not_applicable:
             reasons.setdefault(r.reason, []).append(r.law.name)
         for reason, names in reasons.items():
-            shown = Text("\n".join(names))
-            table.add_row(shown, Text("not applicable", _STYLES["not applicable"]), Text(reason))
-        return table
+            yield names, "not applicable", reason
 
     def __str__(self) -> str:
         from rich.console import Console

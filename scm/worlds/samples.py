@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scm import html
 from scm.errors import InterventionError
 from scm.mechanisms.mechanism import Status
 from scm.mechanisms.types import Categorical
@@ -18,6 +19,7 @@ from scm.worlds.data import named
 from scm.worlds.evaluation import Evaluation
 from scm.worlds.population import Population
 from scm.worlds.program import Program
+from scm.worlds.summary import summary
 
 if TYPE_CHECKING:
     import pandas
@@ -215,12 +217,23 @@ class Samples(Acting, Mapping[str, Tensor]):
         return pd.DataFrame(columns, index=index if len(levels) > 1 else unit)
 
     def __repr__(self) -> str:
-        worlds = " x ".join(f"{s.size} worlds of {', '.join(s.values)}" for s in self.worlds)
-        lines = [f"Samples: {self.n} units{', ' + worlds if worlds else ''}, seed {self.seed}"]
+        lines = [self._title()]
         for node in self:
             kind = self.program.mechanisms[node].type
             lines.append(f"  {node}: {kind}, {self._shown_status[node]}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (node, kind := self.program.mechanisms[node].type, self._shown_status[node],
+             summary(kind, self.run.values.get(node)))
+            for node in self
+        ]  # fmt: skip
+        return html.table(self._title(), ("node", "type", "known", "values"), rows)
+
+    def _title(self) -> str:
+        worlds = " x ".join(f"{s.size} worlds of {', '.join(s.values)}" for s in self.worlds)
+        return f"Samples: {self.n} units{', ' + worlds if worlds else ''}, seed {self.seed}"
 
     def _ensure(self, nodes: Any) -> None:
         if any(node not in self.run.values for node in nodes):

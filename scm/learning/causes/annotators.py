@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from scm.errors import ScmError, nearest
+from scm.figures import new_figure
 from scm.learning.causes.experimenters import fingerprint
 
 __all__ = ["Annotators"]
@@ -149,17 +150,12 @@ class Annotators:
         self._draw(names, images)
 
     def _draw(self, names: list[str], images: Tensor) -> None:
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise ScmError(
-                "drawing the images for annotators needs matplotlib: pip install 'neural-scm[plot]'"
-            ) from error
         for old in self.folder.glob("sheet-[0-9][0-9][0-9].png"):
             old.unlink()
         pixels = images.detach().float().cpu().clamp(0, 1)
         for sheet in range(math.ceil(len(names) / _SIDE**2)):
-            figure = Figure(figsize=(8, 8.8), facecolor="0.7")  # neither black nor white
+            figure = new_figure(8, 8.8)
+            figure.set_facecolor("0.7")  # neither black nor white
             axes = figure.subplots(_SIDE, _SIDE).flatten()
             figure.subplots_adjust(0.01, 0.01, 0.99, 0.96, 0.05, 0.2)
             for k, axis in enumerate(axes, sheet * _SIDE**2):

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import struct
 import zlib
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from scm.errors import ScmError
 
-__all__ = ["COLOUR_TYPES", "read_png", "write_png"]
+__all__ = ["COLOUR_TYPES", "png", "read_png", "strip", "write_png"]
 
 COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 """Colour type by number of channels: grey, grey and alpha, RGB, RGBA."""
 
+_SIDE = 64  # longest side of an image in a strip, in pixels
 _END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
@@ -55,6 +60,39 @@ def read_png(content: bytes, shape: tuple[int, ...]) -> np.ndarray:
     if rows[:, 0].any():
         raise ScmError(f"a picture of {shape} has filters, so scm generate did not write it")
     return rows[:, 1:].reshape(shape)
+
+
+def png(image: Tensor) -> bytes:
+    r"""An image in [0, 1], `(1, height, width)` grey or `(3, height, width)`, as a PNG.
+
+    Example:
+        >>> png(torch.zeros(1, 2, 2))[:4]
+        b'\x89PNG'
+    """
+    pixels = (image.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
+    return write_png(pixels.permute(1, 2, 0).contiguous().numpy())
+
+
+def strip(images: Tensor, across: bool = False) -> str:
+    """Images in [0, 1], `(n, channels, height, width)`, in one picture, as a data URI.
+
+    Args:
+        images: The images; those with a side of more than 64 pixels are made smaller.
+        across: Whether they stand in a row, and not below one another.
+
+    Example:
+        >>> strip(torch.zeros(2, 1, 4, 4))[:22]
+        'data:image/png;base64,'
+    """
+    largest = max(images.shape[2:])
+    if largest > _SIDE:
+        size = [max(1, round(side * _SIDE / largest)) for side in images.shape[2:]]
+        images = F.interpolate(images, size, mode="bilinear", antialias=True)
+    axis = 2 if across else 1
+    padded = F.pad(images, (0, 1, 0, 0) if across else (0, 0, 0, 1), value=0.5)
+    whole = torch.cat(list(padded), axis)
+    whole = whole.narrow(axis, 0, whole.shape[axis] - 1)
+    return "data:image/png;base64," + base64.b64encode(png(whole)).decode("ascii")
 
 
 def _head(shape: tuple[int, ...]) -> bytes:
