@@ -93,13 +93,38 @@ def test_every_experiment_stands_on_a_paper_s_page() -> None:
 
 def test_a_paper_s_table_keeps_its_rows_and_pictures(extension) -> None:
     last_runs = extension("last_runs")
-    stored = (ROOT / "benchmarks" / "papers" / "vcfl-grating" / "table.md").read_text("utf-8")
-    shown = last_runs.paper_table("vcfl-grating")
-    assert [n for n in stored.splitlines() if n.startswith("|")] == [
-        n for n in shown.splitlines() if n.startswith("|")
+    for path in sorted((ROOT / "benchmarks" / "papers").glob("*/table.md")):
+        stored = path.read_text("utf-8")
+        shown = last_runs.paper_run(path.parent.name)
+        assert shown["about"] in stored
+        assert [n for n in stored.splitlines() if n.startswith("|")] == [
+            n for n in shown["table"].splitlines() if n.startswith("|")
+        ]
+        assert shown["figures"].count("```{figure}") == stored.count("![")
+        assert "![" not in shown["table"]
+    assert last_runs.paper_run("no-such-experiment") is None
+
+
+def test_a_long_table_is_led_by_published_figures_and_goals(extension, monkeypatch) -> None:
+    last_runs = extension("last_runs")
+    rows = [
+        ["a", "acc, %", "90", "–", "91", "0", "tiny; goal >= 89: met"],
+        ["b", "acc, %", "–", "–", "12", "0", "tiny; goal >= 20: MISSED"],
+        ["c", "acc, %", "–", "–", "13", "0", ""],
+        ["d", "acc, %", "–", "–", "14", "0", "goal >= 10: met"],
     ]
-    assert shown.count("```{figure}") == stored.count("![") > 0
-    assert last_runs.paper_table("no-such-experiment") is None
+    assert last_runs._main_rows(rows).splitlines() == [
+        "Metric: acc, %. Goals met: 2 of 3. Most rows: tiny.",
+        "",
+        "| row | paper | here | goal |",
+        "|---|---:|---:|---|",
+        "| a | 90 | 91 | >= 89: met |",
+        "| b | – | 12 | >= 20: **missed** |",
+        "| d | – | 14 | >= 10: met |",
+    ]
+    monkeypatch.setattr(last_runs, "MANY", 1)
+    assert "| d |" not in last_runs._main_rows(rows)
+    assert last_runs._main_rows([rows[2]]) == ""
 
 
 def test_docstrings_become_restructured_text(extension) -> None:
