@@ -48,13 +48,12 @@ def write_whole(path: Path, content: bytes) -> str:
         ScmError: If the disk refuses, or does not return what was written.
     """
     beside = path.with_name(f"{_ASIDE}{secrets.token_hex(8)}.tmp")
-    wanted = hashlib.sha256(content).hexdigest()
     try:
         with open(beside, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        if checksum(beside) != wanted:
+        if beside.read_bytes() != content:
             raise OSError("the disk does not return what was written")
         os.replace(beside, path)
     except OSError as error:
@@ -62,7 +61,7 @@ def write_whole(path: Path, content: bytes) -> str:
     finally:
         with contextlib.suppress(OSError):
             beside.unlink()
-    return wanted
+    return hashlib.sha256(content).hexdigest()
 
 
 def checksum(path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import threading
 import warnings
 from collections import deque
@@ -45,6 +46,9 @@ def here(function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Res
 def processes(workers: int) -> Executor:
     """Run the jobs in new processes of this machine, which end when this one does.
 
+    Where the system can, they are copies of a process that has imported torch, which takes its
+    time once, at the first call.
+
     After a worker died, the jobs that were begun run again in new ones, with a warning.
 
     Raises:
@@ -75,9 +79,14 @@ def processes(workers: int) -> Executor:
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
-    context = multiprocessing.get_context("spawn")
+    method = "spawn"
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        method = "forkserver"
+        multiprocessing.set_forkserver_preload(["scm.model"])
+    context = multiprocessing.get_context(method)
     threads = max(1, available_cores() // workers)
-    return ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(threads,))
+    begin = (dict(os.environ), threads)
+    return ProcessPoolExecutor(workers, context, initializer=_begin, initargs=begin)
 
 
 def _count_deaths(deaths: list[int], begun: list[int], error: BrokenProcessPool) -> None:
@@ -98,9 +107,14 @@ def _count_deaths(deaths: list[int], begun: list[int], error: BrokenProcessPool)
     ) from error
 
 
-def _begin(threads: int) -> None:
-    """Share the cores, where nothing else was asked for, and end with the parent."""
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # read when torch starts
+def _begin(environment: dict[str, str], threads: int) -> None:
+    """Take the parent's settings, share its cores unless told otherwise, and end when it does."""
+    os.environ.clear()
+    os.environ.update(environment)
+    if "OMP_NUM_THREADS" not in environment:
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch starts
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(threads)
     parent = multiprocessing.parent_process()
     assert parent is not None
     sentinel = parent.sentinel
