@@ -16,6 +16,7 @@ from scm.mechanisms.biggan import BigGAN
 from scm.mechanisms.cvae import CVAE
 from scm.mechanisms.mechanism import Mechanism, Parents
 from scm.mechanisms.types import Categorical, Image
+from scm.worlds.program import mixes_rows
 
 __all__ = ["ConditionalGenerator", "LatentImage", "LayerOutput", "generator_of"]
 
@@ -133,7 +134,8 @@ def generator_of(
         range: Range of the pixels, for a module.
 
     Raises:
-        InterventionError: If it is none of these, or what it makes are no images.
+        InterventionError: If it is none of these, a module in training mode, or what it makes
+            are no images.
 
     Example:
         >>> class Painter(nn.Module):
@@ -157,6 +159,11 @@ def generator_of(
         raise InterventionError(
             f"width={width}, classes={classes} were given with a {type(generator).__name__}; "
             "say how wide its latent is, and how many classes it has"
+        )
+    if found := mixes_rows(generator):
+        raise InterventionError(
+            f"the {type(generator).__name__} given as generator holds a {found}; call its eval() "
+            "first"
         )
     like = next(generator.parameters(), torch.zeros(()))
     with torch.no_grad():

@@ -14,7 +14,7 @@ from scm.mechanisms.mechanism import Mechanism
 from scm.mechanisms.types import NodeType
 from scm.worlds.acts import Act, Sweep
 
-__all__ = ["Program"]
+__all__ = ["Program", "mixes_rows"]
 
 _MIXES_ROWS = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 
@@ -90,12 +90,19 @@ class Program:
             MechanismError: With the node and the module.
         """
         for node, mechanism in self.mechanisms.items():
-            if not mechanism.training:
-                continue
-            for name, module in mechanism.named_modules():
-                if module.training and isinstance(module, _MIXES_ROWS):
-                    raise MechanismError(
-                        f"the mechanism of {node!r} holds a {type(module).__name__} ({name}) in "
-                        "training mode, which makes one unit depend on the others; call "
-                        "model.eval(), or the module's own .eval(), first"
-                    )
+            if mechanism.training and (found := mixes_rows(mechanism)):
+                raise MechanismError(
+                    f"the mechanism of {node!r} holds a {found}; call model.eval(), or the "
+                    "module's own .eval(), first"
+                )
+
+
+def mixes_rows(module: nn.Module) -> str | None:
+    """In words, the first part of a module that mixes the rows of a batch; None if none does."""
+    for name, part in module.named_modules():
+        if part.training and isinstance(part, _MIXES_ROWS):
+            return (
+                f"{type(part).__name__} ({name}) in training mode, which makes one unit depend on "
+                "the others"
+            )
+    return None

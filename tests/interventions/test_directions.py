@@ -295,6 +295,21 @@ class TestBadInput:
         with pytest.raises(InterventionError, match="how wide"):
             generator_of(Planted())
 
+    def test_a_generator_in_training_mode_is_left_as_it_is(self) -> None:
+        class Normed(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.norm = nn.BatchNorm2d(3)
+
+            def forward(self, h: Tensor, y: Tensor) -> Tensor:
+                return self.norm(h[:, :3, None, None].expand(-1, 3, 4, 4))
+
+        normed = Normed()
+        with pytest.raises(InterventionError, match=r"Normed .*BatchNorm2d \(norm\) in training"):
+            PrincipalDirections.of(normed, "norm", 2, width=4, classes=2)
+        assert normed.norm.num_batches_tracked == 0
+        assert len(PrincipalDirections.of(normed.eval(), "norm", 2, width=4, classes=2)) == 2
+
     def test_a_class_that_does_not_exist(self) -> None:
         with pytest.raises(InterventionError, match="label=3.*0 to 2"):
             PrincipalDirections.of(Planted(), "first", 2, label=3, width=12, classes=3)
