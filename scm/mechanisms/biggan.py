@@ -277,18 +277,24 @@ def _package() -> Any:
 
 def _files(source: str | Path) -> tuple[Path, Path]:
     """Configuration and weights of a folder, or of a published name."""
-    if str(source) not in _BLOCKS:
-        folder = Path(source)
-        config, weights = folder / "config.json", folder / "pytorch_model.bin"
-        if not (config.is_file() and weights.is_file()):
-            raise ScmError(
-                f"{folder} does not hold config.json and pytorch_model.bin; give such a folder, or "
-                f"one of the names {', '.join(_BLOCKS)}"
-            )
-        return config, weights
+    _package()
     from pytorch_pretrained_biggan import file_utils, model
 
     name = str(source)
+    if name not in _BLOCKS:
+        folder = Path(source)
+        config, weights = folder / "config.json", folder / "pytorch_model.bin"
+        missing = [path.name for path in (config, weights) if not path.is_file()]
+        if missing:
+            one = "biggan-deep-256"
+            raise ScmError(
+                f"{folder} does not hold {' and '.join(missing)}. Download {one}'s from "
+                f"{model.PRETRAINED_CONFIG_ARCHIVE_MAP[one]} and "
+                f"{model.PRETRAINED_MODEL_ARCHIVE_MAP[one]} (the others' likewise), put them there "
+                f"as config.json and pytorch_model.bin; or give one of {', '.join(_BLOCKS)} in "
+                "place of a folder, to take them from the package's cache or download them"
+            )
+        return config, weights
     return (
         _fetched(file_utils, model.PRETRAINED_CONFIG_ARCHIVE_MAP[name]),
         _fetched(file_utils, model.PRETRAINED_MODEL_ARCHIVE_MAP[name]),

@@ -116,6 +116,22 @@ def test_weights_are_read_from_the_packages_cache(tmp_path, monkeypatch) -> None
     assert BigGAN.from_pretrained(name).type.shape == (3, 16, 16)
 
 
+def test_weights_that_cannot_be_downloaded_say_which_and_where_to_put_them(
+    tmp_path, monkeypatch
+) -> None:
+    from pytorch_pretrained_biggan import file_utils
+
+    def unreachable(address: str) -> str:
+        raise OSError(f"no route to {address[:8]}")
+
+    monkeypatch.setattr(file_utils, "PYTORCH_PRETRAINED_BIGGAN_CACHE", tmp_path)
+    monkeypatch.setattr(file_utils, "cached_path", unreachable)
+    with pytest.raises(
+        ScmError, match=rf"biggan-deep-512-config.json is not in .*{tmp_path}.*fetch"
+    ):
+        BigGAN.from_pretrained("biggan-deep-512")
+
+
 def test_bad_input_is_refused_with_the_way_out(tmp_path) -> None:
     with pytest.raises(MechanismError, match="did you mean 'biggan-deep-256'"):
         BigGAN("biggan-deep-265")
@@ -125,9 +141,14 @@ def test_bad_input_is_refused_with_the_way_out(tmp_path) -> None:
         BigGAN({**TINY, "output_dim": 32})
     with pytest.raises(MechanismError, match=r"expected the label, Categorical\(3\)"):
         scm.SCM("Y -> F", Y=scm.Root.categorical([0.5, 0.5]), F=BigGAN(TINY))
-    with pytest.raises(ScmError, match=r"does not hold config\.json"):
+    with pytest.raises(ScmError, match=r"does not hold config\.json and pytorch_model\.bin\. Down"):
         BigGAN.from_pretrained(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(TINY))
+    address = r"https://\S+biggan-deep-256-pytorch_model\.bin"
+    with pytest.raises(
+        ScmError, match=rf"does not hold pytorch_model\.bin\. .*{address} .*there as"
+    ):
+        BigGAN.from_pretrained(tmp_path)
     torch.save({"embeddings.weight": torch.zeros(1)}, tmp_path / "pytorch_model.bin")
     with pytest.raises(ScmError, match=r"embeddings.weight has shape|is missing"):
         BigGAN.from_pretrained(tmp_path)
