@@ -24,7 +24,7 @@ from scm.worlds.summary import summary
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["Samples", "weakest"]
+__all__ = ["Samples", "sweep_labels", "weakest"]
 
 _STRENGTH: tuple[Status, ...] = ("exact", "posterior", "approximate", "prior")
 
@@ -193,7 +193,7 @@ class Samples(Acting, Mapping[str, Tensor]):
 
         full = self.run.layout.full
         axes: list[Mapping[str, Sequence[Any]]] = [
-            {name: _labels(listed) for name, listed in sweep.values.items()}
+            {name: sweep_labels(listed) for name, listed in sweep.values.items()}
             for sweep in self.worlds
         ]
         axes += [{"draw": range(self.draws)}] if self.draws is not None else []
@@ -370,7 +370,7 @@ def _entry(sweep: Sweep, asked: Mapping[str, Any]) -> int:
     for entry in range(sweep.size):
         if all(_same(sweep.values[n][entry], v) for n, v in asked.items()):
             return entry
-    listed = {n: _labels(sweep.values[n])[:10] for n in asked}
+    listed = {n: sweep_labels(sweep.values[n])[:10] for n in asked}
     raise InterventionError(f"no world with {dict(asked)}; swept were {listed}")
 
 
@@ -386,7 +386,7 @@ def _same(listed: Any, asked: Any) -> bool:
     return a.shape == b.shape and bool(np.allclose(a, b, rtol=1e-6, atol=1e-8))
 
 
-def _labels(values: Sequence[Any]) -> list[Any]:
+def sweep_labels(values: Sequence[Any]) -> list[Any]:
     """What to call the values that a sweep lists, in a message or an index."""
     cells = [v.item() if isinstance(v, Tensor) and v.numel() == 1 else v for v in values]
     return [c if isinstance(c, (int, float, str)) else repr(c) for c in cells]
