@@ -38,22 +38,23 @@ def shuffle_patches(images: Tensor, keys: Tensor) -> Tensor:
 
 
 class _Block(nn.Sequential):
-    """Upsampling (or none), a 3 x 3 convolution on reflected borders, a norm."""
+    """Upsampling (or none), a 3 x 3 convolution, batch norm."""
 
-    def __init__(self, inside: int, outside: int, norm: nn.Module, up: bool, bias: bool) -> None:
-        layers = [nn.Upsample(scale_factor=2, mode="bilinear")] if up else []
-        conv = nn.Conv2d(inside, outside, 3, padding=1, padding_mode="reflect", bias=bias)
-        super().__init__(*layers, conv, norm)
+    def __init__(self, inside: int, outside: int, up: bool = True) -> None:
+        layers = [nn.Upsample(scale_factor=2)] if up else []
+        conv = nn.Conv2d(inside, outside, 3, padding=1, bias=not up)
+        super().__init__(*layers, conv, nn.BatchNorm2d(outside))
 
 
 class ConvShape(Labelled):
     """The published shape network: a mask out of instance norm and a hard clamp.
 
-    Linear to 64 x 8 x 8, then twice upsampling, convolution, instance norm, with a leaky
-    ReLU between; clamp to [1e-4, 0.9999], then `sigmoid(t logit(m))` with temperature t.
+    Linear to 64 x 8 x 8 and instance norm; then twice upsampling, convolution, batch norm, leaky
+    ReLU and instance norm; clamp to [1e-4, 0.9999], then `sigmoid(t logit(m))` with temperature
+    t. Instance norm has no parameters: each mask has mean 0 and variance 1 before the clamp.
 
     Args:
-        size: Side of the images, a multiple of 4.
+        size: Side of the images, a multiple of 4, at least 8.
         latent: Width of the noise u.
         width: Base channels.
         temperature: Sharpness t of the mask; 1 leaves it as it is.
@@ -71,6 +72,10 @@ class ConvShape(Labelled):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if size % 4 or size < 8:
+            raise MechanismError(
+                f"ConvShape(size={size}) was given; expected a multiple of 4, at least 8"
+            )
         self.size, self.latent, self.width = size, latent, width
         self.temperature, self.seed = temperature, seed
         self.type = Image((1, size, size))
@@ -80,12 +85,15 @@ class ConvShape(Labelled):
         base, side = self.width, self.size // 4
         self.embedding = nn.Embedding(self.classes, self.classes)
         self.linear = nn.Linear(self.latent + self.classes, 2 * base * side * side)
-        # Instance norm of its own statistics: the running ones of the file are not used.
         self.layers = nn.Sequential(
             nn.Unflatten(1, (2 * base, side, side)),
-            _Block(2 * base, base, nn.InstanceNorm2d(base, affine=True), up=True, bias=False),
+            nn.InstanceNorm2d(2 * base),
+            _Block(2 * base, base),
             nn.LeakyReLU(0.2),
-            _Block(base, 1, nn.InstanceNorm2d(1, affine=True), up=True, bias=False),
+            nn.InstanceNorm2d(base),
+            _Block(base, 1),
+            nn.LeakyReLU(0.2),
+            nn.InstanceNorm2d(1),
         )
 
     def generate(self, noise: Tensor, label: Tensor) -> Tensor:
@@ -147,11 +155,11 @@ class ConvTexture(Labelled):
         self.linear = nn.Linear(self.latent + self.classes, 2 * base * side * side)
         self.layers = nn.Sequential(
             nn.Unflatten(1, (2 * base, side, side)),
-            _Block(2 * base, 2 * base, nn.BatchNorm2d(2 * base), up=True, bias=False),
+            _Block(2 * base, 2 * base),
             nn.LeakyReLU(0.2),
-            _Block(2 * base, base, nn.BatchNorm2d(base), up=True, bias=False),
+            _Block(2 * base, base),
             nn.LeakyReLU(0.2),
-            _Block(base, 3, nn.BatchNorm2d(3), up=False, bias=True),
+            _Block(base, 3, up=False),
             nn.Tanh(),
         )
 

@@ -146,3 +146,5 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
         Shape(12)
     with pytest.raises(MechanismError, match="patches and 4 divide"):
         ConvTexture(32, patches=5)
+    with pytest.raises(MechanismError, match="multiple of 4, at least 8"):
+        ConvShape(4)

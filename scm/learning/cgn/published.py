@@ -28,10 +28,10 @@ _CLASSES = 10
 # Layer of the file -> where it stands in the mechanism.
 _SHAPE = {
     "0": "linear",
-    "4": "layers.1.1",
-    "5": "layers.1.2",
-    "9": "layers.3.1",
-    "10": "layers.3.2",
+    "4": "layers.2.1",
+    "5": "layers.2.2",
+    "9": "layers.5.1",
+    "10": "layers.5.2",
 }
 _TEXTURE = {
     "0": "linear",
@@ -42,8 +42,7 @@ _TEXTURE = {
     "10": "layers.5.0",
     "11": "layers.5.1",
 }
-# Statistics of the shape's instance norm, which it does not use: see `ConvShape`.
-_UNUSED = ("running_mean", "running_var", "num_batches_tracked")
+_LEAVES = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
 def read_published(path: str | Path) -> tuple[ConvShape, ConvTexture, ConvTexture]:
@@ -71,7 +70,7 @@ def read_published(path: str | Path) -> tuple[ConvShape, ConvTexture, ConvTextur
         own = mechanism.state_dict()
         places["label_emb.weight"].append((mechanism, "embedding.weight"))
         for number, name in layers.items():
-            for leaf in ("weight", "bias", *_UNUSED):
+            for leaf in _LEAVES:
                 if f"{name}.{leaf}" in own:
                     key = f"{prefix}.{number}.{leaf}"
                     wanted[key] = tuple(own[f"{name}.{leaf}"].shape)
@@ -96,8 +95,7 @@ def _check(path: str | Path, state: Mapping[str, Tensor], wanted: Mapping[str, A
             problems.append(f"{key} is {tuple(state[key].shape)}, expected {shape}")
         elif state[key].is_complex():
             problems.append(f"{key} is {state[key].dtype}, expected real numbers")
-    ignored = tuple(f"f_shape.{k}.{leaf}" for k in ("5", "10") for leaf in _UNUSED)
-    extra = [key for key in state if key not in wanted and key not in ignored]
+    extra = [key for key in state if key not in wanted]
     problems += [f"{key} {tuple(state[key].shape)} is unknown" for key in extra]
     if problems:
         shown = "; ".join(problems[:8]) + ("; ..." if len(problems) > 8 else "")
