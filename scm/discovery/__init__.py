@@ -2,7 +2,7 @@
 
 from scm.discovery.additive_noise import AdditiveNoise, additive_noise
 from scm.discovery.attributes import Attribute
-from scm.discovery.audit import Audit, audit
+from scm.discovery.audit import audit
 from scm.discovery.baselines import (
     LinearGraph,
     direct_lingam,
@@ -12,6 +12,7 @@ from scm.discovery.baselines import (
 from scm.discovery.cage import CageAudit, baseline_columns, cage_paper
 from scm.discovery.diagnosis import Diagnosis, diagnose
 from scm.discovery.direction import direction
+from scm.discovery.findings import Audit
 from scm.discovery.gate import Gate, gate, unit_effects
 from scm.discovery.gauge import Turn, turned
 from scm.discovery.independence import IndependenceTest, chi_square_test, hsic_test

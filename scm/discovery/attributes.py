@@ -7,14 +7,16 @@ is what makes it the macro-variable of a node: `Z => A`, or `X => A`.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from scm.discovery.heads import Kind, Score, fit_head, score_head
+from scm.discovery.heads import Kind, Network, Score, fit_head, refit_head, score_head
+from scm.discovery.labels import coded, encoded, require_seen, require_varied
 from scm.errors import ScmError, nearest
 from scm.mechanisms.latent import LatentGenerator
 from scm.mechanisms.macro import Macro
@@ -23,8 +25,6 @@ from scm.mechanisms.types import Real
 __all__ = ["Attribute", "Examples"]
 
 Space = Literal["latent", "data"]
-_LEAST = 30  # samples of a class
-_BEYOND = 0.5  # share of latents outside the prior that is an error; a tenth of it is noted
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,9 @@ class Attribute:
             `weights . z + bias`; None elsewhere.
         bias: See `weights`.
         threshold: Reading above which a unit counts as treated: 1/2, or a number's median.
-        examples: What a linear latent head was trained on, for refits.
+        examples: What a linear latent head was trained on, for permuted refits.
+        refit: The attribute with its head trained on a bootstrap sample, by seed; None where no
+            head was trained here.
         notes: What a report should say of it.
 
     Example:
@@ -72,6 +74,7 @@ class Attribute:
     bias: Tensor | None = None
     threshold: float = 0.5
     examples: Examples | None = None
+    refit: Callable[[int], Attribute] | None = None
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -84,7 +87,7 @@ class Attribute:
         data: Tensor | None = None,
         latents: Tensor | None = None,
         space: Space = "latent",
-        head: Literal["linear", "network"] | nn.Module = "linear",
+        head: Network = "linear",
         levels: tuple[Any, ...] = (),
         C: float = 1.0,
         calibrate: bool = True,
@@ -95,7 +98,8 @@ class Attribute:
         Args:
             name: Name of the attribute.
             generator: The generator, whose encoder gives the latents of data.
-            labels: Whole numbers or truth values `(n,)`: classes; others: a continuous attribute.
+            labels: Integers, truth values, or zeros and ones `(n,)`: classes; other numbers: a
+                continuous attribute.
             data: Data `(n, *event)`.
             latents: Latents `(n, *latent)` in place of encoded data.
             space: What the head reads. In data space, data or else generated ones.
@@ -117,22 +121,30 @@ class Attribute:
         notes: tuple[str, ...] = ()
         if space == "latent" and latents is None:
             assert data is not None
-            latents, notes = _encoded(name, generator, data)
+            latents, notes = encoded(name, generator, data)
         rows = latents if space == "latent" else data
         if rows is None:
             assert latents is not None
             rows = generator.generate(latents)
-        labels, kind, known = _labels(name, labels, levels)
+        labels, kind, known = coded(name, labels, levels)
         if len(labels) != len(rows):
             raise ScmError(f"{len(labels)} labels of {name!r} were given for {len(rows)} rows")
-        _varied(name, labels, kind, known)
+        require_varied(name, labels, kind, known)
+        untrained = copy.deepcopy(head)
         fitted, score, used = fit_head(
             rows, labels, kind, head, C=C, calibrate=calibrate, seed=seed
         )
-        _seen(name, score)
+        require_seen(name, score)
         made = cls(name, fitted, space, kind, known, score, notes=notes)
         if kind == "continuous":
             made = replace(made, threshold=float(labels.median()))
+        plain = made
+
+        def refit(seed: int) -> Attribute:
+            again = refit_head(fitted, rows[used], labels[used], untrained, C=C, seed=seed)
+            return replace(plain, read=again)
+
+        made = replace(made, refit=refit)
         line = fitted.linear
         if space == "latent" and line is not None:
             examples = Examples(rows[used], labels[used], C)
@@ -197,10 +209,15 @@ class Attribute:
         score = None
         if data is not None and labels is not None:
             codes = labels.long()
-            _varied(name, codes, kind, names)
+            require_varied(name, codes, kind, names)
             score = score_head(read, kind, data, codes, codes)
-            _seen(name, score)
+            require_seen(name, score)
         return cls(name, read, space, kind, names, score)
+
+    @property
+    def trained(self) -> bool:
+        """Whether a head reads it, and not a measuring function."""
+        return self.score is not None or self.refit is not None or self.kind != "continuous"
 
     @property
     def line(self) -> tuple[Tensor, Tensor]:
@@ -238,9 +255,17 @@ class Attribute:
         """
         if self.kind != "multiclass" or level not in self.levels:
             raise ScmError(f"{self.name!r} has no class {level!r}; {nearest(level, self.levels)}")
-        k, read = self.levels.index(level), self.read
-        name = f"{self.name}={level}"
-        return Attribute(name, lambda rows: read(rows)[:, k], self.space, "binary", (False, True))
+        k, read, refit = self.levels.index(level), self.read, self.refit
+        return Attribute(
+            f"{self.name}={level}",
+            lambda rows: read(rows)[:, k],
+            self.space,
+            "binary",
+            (False, True),
+            self.score,
+            refit=None if refit is None else lambda seed: refit(seed).level(level),
+            notes=(*self.notes, f"one of {len(self.levels)} classes, which the score is of"),
+        )
 
     def binary(self) -> Attribute:
         """Whether a number is above its threshold, as a binary attribute."""
@@ -269,6 +294,35 @@ class Attribute:
         """
         if self.weights is not None:
             return self
+        return self._learned(generator, n, seed, space="latent", C=C)
+
+    def in_data(
+        self, generator: LatentGenerator, n: int = 3000, head: Network = "network", seed: int = 0
+    ) -> Attribute:
+        """The attribute as a head of the data, trained on what it reads in samples.
+
+        An audit moves units along gradients, which a measure such as `thickness`, or a threshold,
+        does not have.
+
+        Args:
+            generator: The generator.
+            n: Samples of its prior.
+            head: "linear", "network", or a module of your own.
+            seed: Seed of the samples, of the split and of training.
+
+        Raises:
+            ScmError: As in `from_labels`.
+
+        Example:
+            >>> generator = LatentGenerator(torch.nn.Linear(2, 3), 2, Real((3,)))
+            >>> rounded = Attribute.from_measure("a", lambda x: (9 * x[:, 0]).round() / 9)
+            >>> rounded.in_data(generator, head="linear").score.explained > 0.95
+            True
+        """
+        return self._learned(generator, n, seed, space="data", head=head)
+
+    def _learned(self, generator: LatentGenerator, n: int, seed: int, **options: Any) -> Attribute:
+        """A head trained on what the attribute reads in samples."""
         latents = generator.draw(n, seed)
         with torch.no_grad():
             found = self.read(latents if self.space == "latent" else generator.generate(latents))
@@ -276,76 +330,10 @@ class Attribute:
             raise ScmError(f"{self.name!r} has {len(self.levels)} classes; choose one: .level(...)")
         labels = self.treated(found).long() if self.kind == "binary" else found
         return Attribute.from_labels(
-            self.name, generator, labels, latents=latents, levels=self.levels, C=C, seed=seed
+            self.name, generator, labels, latents=latents, levels=self.levels, seed=seed, **options
         )
 
     def macro(self) -> Macro:
         """The macro-variable of its node, `Z => A` or `X => A`; it can only be read."""
         kind = Real((len(self.levels),)) if self.kind == "multiclass" else Real()
         return Macro(self.read, type=kind)
-
-
-def _labels(
-    name: str, labels: Tensor, levels: tuple[Any, ...]
-) -> tuple[Tensor, Kind, tuple[Any, ...]]:
-    if labels.ndim != 1 or not labels.double().isfinite().all():
-        raise ScmError(f"labels {tuple(labels.shape)} of {name!r} were given; expected finite (n,)")
-    if labels.is_floating_point():
-        return labels, "continuous", ()
-    codes = labels.long()
-    classes = max(2, len(levels), int(codes.max()) + 1)
-    if codes.min() < 0 or (levels and len(levels) != classes):
-        raise ScmError(
-            f"{name!r} has the classes {int(codes.min())} to {int(codes.max())} and the levels "
-            f"{levels}; expected 0, 1, ..., with a level each"
-        )
-    names = levels or ((False, True) if labels.dtype == torch.bool else tuple(range(classes)))
-    return codes, "binary" if classes == 2 else "multiclass", names
-
-
-def _varied(name: str, labels: Tensor, kind: Kind, levels: tuple[Any, ...]) -> None:
-    """Refuse what cannot be learned: constants, and classes with few samples."""
-    if bool((labels == labels[0]).all()):
-        raise ScmError(f"the attribute {name!r} is constant ({labels[0].item()}): nothing to audit")
-    if kind == "continuous":
-        if len(labels) < 2 * _LEAST:
-            raise ScmError(f"{len(labels)} samples of {name!r} were given; expected at least 60")
-        return
-    counts = torch.bincount(labels, minlength=len(levels)).tolist()
-    few = {level: n for level, n in zip(levels, counts, strict=True) if n < _LEAST}
-    if few:
-        raise ScmError(
-            f"the attribute {name!r} has classes with fewer than {_LEAST} samples: {few}; give "
-            "more labelled rows, or merge classes"
-        )
-
-
-def _seen(name: str, score: Score) -> None:
-    if not score.sees:
-        raise ScmError(
-            f"the audit cannot see the attribute {name!r}: on held-out rows its head is no better "
-            f"than a constant ({score}; gain {score.gain}). Give more labels, a head of another "
-            'kind (head="network", space="data"), or leave the attribute out'
-        )
-
-
-def _encoded(name: str, generator: LatentGenerator, data: Tensor) -> tuple[Tensor, tuple[str, ...]]:
-    """Latents of data, after a look at how well they fit."""
-    latents = generator.encode(data)
-    quality, outside = generator.reconstruction(data, latents), generator.beyond_prior(latents)
-    if quality.explained <= 0:
-        raise ScmError(
-            f"the encoder misses the data of {name!r}: {quality}, less than the mean of the data "
-            "does. Check its scaling, or use scm.mechanisms.inversion"
-        )
-    if outside > _BEYOND:
-        raise ScmError(
-            f"the prior does not match the data of {name!r}: {100 * outside:.0f}% of their latents "
-            "lie further out than 99.9% of its draws. Is it the prior that the generator was "
-            "trained with? If so, pass latents=generator.encode(data) and mind that samples of "
-            "the prior are not like the data"
-        )
-    notes: tuple[str, ...] = (str(quality),)
-    if outside > _BEYOND / 10:
-        notes += (f"{100 * outside:.0f}% of the latents lie outside 99.9% of the prior",)
-    return latents, notes

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
 from itertools import combinations
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from scm import html
 from scm.discovery.asymmetry import Asymmetry, asymmetries
 from scm.discovery.attributes import Attribute
-from scm.discovery.diagnosis import Diagnosis, diagnose, latent_head
+from scm.discovery.diagnosis import Diagnosis, diagnose, latent_heads
+from scm.discovery.findings import Audit
 from scm.discovery.gauge import Turn, standard_normal, turned
 from scm.discovery.independence import chi_square_test, hsic_test
-from scm.discovery.kept import Keep, at_once, finite
+from scm.discovery.kept import Keep, at_once
 from scm.discovery.multiplicity import benjamini_hochberg, holm
 from scm.discovery.readings import readings, units
 from scm.discovery.responses import Responses, responses
@@ -28,11 +26,7 @@ from scm.errors import ScmError, nearest
 from scm.mechanisms.latent import LatentGenerator
 from scm.progress import progress_bar
 
-if TYPE_CHECKING:
-    import networkx
-    import pandas
-
-__all__ = ["Audit", "audit"]
+__all__ = ["audit"]
 
 Adjustment = Literal["holm", "benjamini-hochberg", "none"]
 
@@ -46,112 +40,11 @@ _HEADS, _UNITS, _TURN = 1, 2, 3  # what else is drawn than the scores, by their 
 Refits = Mapping[str, Sequence[Attribute]]
 
 
-@dataclass(frozen=True, eq=False)
-class Audit:
-    """What a generator has learnt of its attributes, pair by pair.
-
-    Attributes:
-        names: The attributes.
-        pairs: What was found, by the names of the pair in the order of `names`.
-        adjustment: How the association p-values were adjusted for the number of pairs.
-        seed: Seed of the run.
-        warnings: What concerns all pairs.
-    """
-
-    names: tuple[str, ...]
-    pairs: Mapping[tuple[str, str], Direction]
-    adjustment: str
-    seed: int
-    warnings: tuple[str, ...] = ()
-
-    def __getitem__(self, pair: tuple[str, str]) -> Direction:
-        """The finding of a pair, in either order; c is the attribute that was named first.
-
-        Raises:
-            ScmError: If there is no such pair.
-        """
-        for key in (pair, pair[::-1]):
-            if key in self.pairs:
-                return self.pairs[key]
-        raise ScmError(f"{pair!r} is no pair of this audit; {nearest(pair[0], self.names)}")
-
-    @property
-    def arrows(self) -> list[tuple[str, str]]:
-        """Cause and effect of every arrow that was earned."""
-        return [found.arrow for found in self.pairs.values() if found.arrow is not None]
-
-    @property
-    def matrix(self) -> list[list[str]]:
-        """Verdicts, row to column: "->", "<-", "both", "none" or "abstain"; "" on the diagonal."""
-        return [["" if a == b else self._word(a, b) for b in self.names] for a in self.names]
-
-    @property
-    def graph(self) -> networkx.DiGraph[str]:
-        """The partial graph: an edge for each arrow, both ways with `directed=False` for "both".
-
-        Arrows come from pairs, so one may stand for a path, and they need not be acyclic.
-        """
-        import networkx
-
-        graph: networkx.DiGraph[str] = networkx.DiGraph()
-        graph.add_nodes_from(self.names)
-        graph.add_edges_from(self.arrows, directed=True)
-        for (a, b), found in self.pairs.items():
-            if found.verdict.startswith("both"):
-                graph.add_edges_from([(a, b), (b, a)], directed=False)
-        return graph
-
-    def to_pandas(self) -> pandas.DataFrame:
-        """One row for each pair.
-
-        Raises:
-            ScmError: If pandas is missing.
-        """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ScmError(
-                "a data frame needs pandas: pip install 'neural-scm[discovery]'"
-            ) from error
-        return pandas.json_normalize([found.as_json() for found in self.pairs.values()])
-
-    def to_json(self, path: str | Path | None = None) -> str:
-        """Everything as JSON, written to a file if its path is given."""
-        content = {
-            "attributes": list(self.names),
-            "adjustment": self.adjustment,
-            "seed": self.seed,
-            "warnings": list(self.warnings),
-            "matrix": self.matrix,
-            "pairs": [found.as_json() for found in self.pairs.values()],
-        }
-        text = json.dumps(finite(content), indent=2, ensure_ascii=False)
-        if path is not None:
-            Path(path).write_text(text + "\n", encoding="utf-8")
-        return text
-
-    def _word(self, a: str, b: str) -> str:
-        found = self[a, b]
-        if found.arrow is not None:
-            return "->" if found.arrow == (a, b) else "<-"
-        return found.verdict.split()[0]
-
-    def __str__(self) -> str:
-        return "\n".join([*map(str, self.pairs.values()), *(f"! {w}" for w in self.warnings)])
-
-    def _repr_html_(self) -> str:
-        rows = [(name, *words) for name, words in zip(self.names, self.matrix, strict=True)]
-        notes = [("", w) for w in self.warnings]
-        notes += [(p.words, w) for p in self.pairs.values() for w in p.warnings]
-        matrix = html.table("Verdicts, row to column", ("", *self.names), rows)
-        return matrix + (html.table("Warnings", ("pair", "what to know"), notes) if notes else "")
-
-
 def audit(
     generator: LatentGenerator,
     attributes: Sequence[Attribute],
     *,
-    refits: Refits | None = None,
+    refits: int | Refits = 5,
     fit: int = 5_000,
     block: int = 1_000,
     moved: int = 500,
@@ -179,8 +72,8 @@ def audit(
     Args:
         generator: The generator, through which gradients must pass.
         attributes: At least two; of several classes, one of them: `attribute.level(...)`.
-        refits: For an attribute, its heads trained on bootstrap samples, for the limits of
-            responses; without them these cover the choice of units alone.
+        refits: How often each head that was trained here is trained again on a bootstrap sample,
+            for the limits of responses; or, by an attribute's name, such heads of your own.
         fit: Samples that functions are fitted on.
         block: Samples of each of the two blocks; more make the tests reject the fitted
             function's error.
@@ -224,40 +117,55 @@ def audit(
     notes: tuple[str, ...] = (
         () if turns == gauges else ("no gauge check: the latent is not standard normal",)
     )
-    if not refits:
-        notes += ("limits of responses leave out how the heads were trained: no refits",)
+    again = _refitted(attributes, refits, seed)
+    fixed = [a.name for a in attributes if a.trained and a.name not in again]
+    if fixed:
+        were = f"{', '.join(fixed)} {'was' if len(fixed) == 1 else 'were'}"
+        notes += (f"limits of responses leave out how {were} trained: nothing was refitted",)
     pairs = list(combinations(names, 2))
     with progress_bar("audit", 1 + turns + diagnosis * len(pairs), "steps", progress) as advance:
-        todo = partial(_assess, generator, attributes, refits, adjustment, rules, tests, seed)
+        todo = partial(_assess, generator, attributes, again, adjustment, rules, tests, seed)
         first = keep("tests", todo)
         advance("as it is")
-        again = []
+        others = []
         width = torch.Size(generator.latent).numel()
         for k in range(turns):
             turn = Turn(width, seed=seed + k).to(generator.device)
             behind, same = turned(generator, attributes, turn)
-            heads = {n: turned(generator, each, turn)[1] for n, each in (refits or {}).items()}
+            heads = {n: turned(generator, each, turn)[1] for n, each in again.items()}
             own = _seed(seed, _TURN + k)
             todo = partial(_assess, behind, same, heads, adjustment, rules, tests, own)
-            again.append(keep(f"tests-turned-{k}", todo))
+            others.append(keep(f"tests-turned-{k}", todo))
             advance("latent turned")
         found: dict[tuple[str, str], Direction] = {}
-        by_name, own = {a.name: a for a in attributes}, _seed(seed, _HEADS)
-        head = cache(lambda name: latent_head(generator, by_name[name], seed=own))
+        own = _seed(seed, _HEADS)
+        heads_of = cache(lambda: latent_heads(generator, attributes, seed=own))
         for pair in pairs:
             told: Diagnosis | str | None = None
             if diagnosis:
-                ask = partial(_diagnosed, generator, head, pair, own)
+                ask = partial(_diagnosed, generator, heads_of, pair, own)
                 told = keep(f"diagnosis-{len(found)}", ask)
                 advance(" ".join(pair))
-            found[pair] = _joined(first[pair], [each[pair] for each in again], told)
+            found[pair] = _joined(first[pair], [each[pair] for each in others], told)
     return Audit(tuple(names), found, adjustment, seed, notes)
+
+
+def _refitted(
+    attributes: Sequence[Attribute], refits: int | Refits, seed: int
+) -> dict[str, Sequence[Attribute]]:
+    if not isinstance(refits, int):
+        return dict(refits)
+    return {
+        a.name: [replace(a.refit(seed + k), name=a.name) for k in range(refits)]
+        for a in attributes
+        if a.refit is not None and refits > 0
+    }
 
 
 def _assess(
     generator: LatentGenerator,
     attributes: Sequence[Attribute],
-    refits: Refits | None,
+    refits: Refits,
     adjustment: str,
     rules: Rules,
     tests: Mapping[str, int],
@@ -353,14 +261,14 @@ def _warnings(
 
 def _diagnosed(
     generator: LatentGenerator,
-    head: Callable[[str], Attribute],
+    heads: Callable[[], Mapping[str, Attribute | str]],
     pair: tuple[str, str],
     seed: int,
 ) -> Diagnosis | str:
-    try:
-        return diagnose(generator, head(pair[0]), head(pair[1]), seed=seed)
-    except ScmError as error:
-        return str(error)
+    cause, effect = (heads()[name] for name in pair)
+    if isinstance(cause, str) or isinstance(effect, str):
+        return cause if isinstance(cause, str) else str(effect)
+    return diagnose(generator, cause, effect, seed=seed)
 
 
 def _joined(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -13,7 +14,7 @@ from scm.discovery.steepness import Steepness
 from scm.errors import ScmError
 from scm.mechanisms.latent import LatentGenerator
 
-__all__ = ["Diagnosis", "diagnose", "latent_head"]
+__all__ = ["Diagnosis", "diagnose", "latent_heads"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ def diagnose(
 
     Source: CAGE, equation 7; `scm.discovery.steepness`.
     """
-    heads = [latent_head(generator, a, n, C, seed) for a in (cause, effect)]
+    known = latent_heads(generator, [cause, effect], n, C, seed)
+    heads = [_head(known[a.name]) for a in (cause, effect)]
     latents = units(generator, n, seed + 1)
     gates = [
         unit_effects(a, b, latents, alphas, generator=generator).mean(1).abs()
@@ -89,35 +91,59 @@ def diagnose(
     )
 
 
-def latent_head(
+def _head(found: Attribute | str) -> Attribute:
+    if isinstance(found, str):
+        raise ScmError(found)
+    return found
+
+
+def latent_heads(
     generator: LatentGenerator,
-    attribute: Attribute,
+    attributes: Sequence[Attribute],
     n: int = 5_000,
     C: float = 1.0,
     seed: int = 0,
-) -> Attribute:
-    """The attribute as a binary linear head of the latent; a number is cut at its median.
+) -> dict[str, Attribute | str]:
+    """Each attribute as a binary linear head of the latent; a number is cut at its median.
 
     Args:
         generator: The generator.
-        attribute: One of its attributes.
-        n: Samples that the head is trained on.
-        C: Inverse strength of its penalty.
+        attributes: Its attributes.
+        n: Samples that the heads are trained on.
+        C: Inverse strength of their penalty.
         seed: Seed of the samples.
 
+    Returns:
+        The heads by name; or why there is none: it cannot see its attribute, or that has more than
+        two classes.
+
     Raises:
-        ScmError: If the head cannot see its attribute, or that has more than two classes.
+        ScmError: As `scm.discovery.readings.readings`.
     """
-    if attribute.weights is not None and attribute.kind == "binary":
-        return attribute
-    if attribute.kind == "multiclass":
-        raise ScmError(
-            f"{attribute.name!r} has {len(attribute.levels)} classes, and delta-tau is of two: "
-            f"attribute.level({attribute.levels[0]!r})"
-        )
+    found: dict[str, Attribute | str] = {}
+    wanted = []
+    for a in attributes:
+        if a.weights is not None and a.kind == "binary":
+            found[a.name] = a
+        elif a.kind == "multiclass":
+            found[a.name] = (
+                f"{a.name!r} has {len(a.levels)} classes, and delta-tau is of two: "
+                f"attribute.level({a.levels[0]!r})"
+            )
+        else:
+            wanted.append(a)
+    if not wanted:
+        return found
     latents = units(generator, n, seed)
-    found = readings(generator, [attribute], latents)[attribute.name]
-    cut = found.median() if attribute.kind == "continuous" else torch.tensor(attribute.threshold)
-    plain = replace(attribute, weights=None, bias=None)
-    labels = (found > cut.to(found)).long()
-    return Attribute.from_labels(plain.name, generator, labels, latents=latents, C=C, seed=seed)
+    read = readings(generator, wanted, latents)
+    for a in wanted:
+        numbers = read[a.name]
+        cut = numbers.median() if a.kind == "continuous" else torch.tensor(a.threshold)
+        labels = (numbers > cut.to(numbers)).long()
+        try:
+            found[a.name] = Attribute.from_labels(
+                a.name, generator, labels, latents=latents, C=C, seed=seed
+            )
+        except ScmError as error:
+            found[a.name] = str(error)
+    return found

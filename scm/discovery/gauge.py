@@ -83,7 +83,8 @@ def turned(
 def _read_before(attribute: Attribute, turn: Turn) -> Attribute:
     read = attribute.read
     # It is no linear head any more.
-    return replace(attribute, read=lambda z: read(turn(z)), weights=None, bias=None, examples=None)
+    plain = replace(attribute, weights=None, bias=None, examples=None, refit=None)
+    return replace(plain, read=lambda z: read(turn(z)))
 
 
 def standard_normal(generator: LatentGenerator) -> bool:

@@ -6,6 +6,7 @@ Platt did; of several classes one temperature), 20% to score on.
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,9 +21,10 @@ from scm.errors import ScmError
 from scm.estimate import Estimate
 from scm.mechanisms.seeding import seeded
 
-__all__ = ["Head", "Kind", "Score", "fit_head", "score_head"]
+__all__ = ["Head", "Kind", "Network", "Score", "fit_head", "refit_head", "score_head"]
 
 Kind = Literal["binary", "multiclass", "continuous"]
+Network = Literal["linear", "network"] | nn.Module
 _STEPS, _BATCH, _LR = 600, 256, 3e-3
 
 
@@ -99,7 +101,7 @@ def fit_head(
     rows: Tensor,
     labels: Tensor,
     kind: Kind,
-    network: Literal["linear", "network"] | nn.Module = "linear",
+    network: Network = "linear",
     *,
     C: float = 1.0,
     calibrate: bool = True,
@@ -125,19 +127,39 @@ def fit_head(
     """
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
     train, tune, test = (part.to(rows.device) for part in _split(order))
-    classes = int(labels.max()) + 1 if kind == "multiclass" else 1
-    if network == "linear" and kind != "multiclass":
-        head = Head(_linear(rows[train], labels[train], kind, C), kind)
-    else:
-        given = network if isinstance(network, nn.Module) else None
-        hidden = () if network == "linear" else (64, 64)
-        made = given if given is not None else _mlp(rows, hidden, classes, seed)
-        decay = 1 / (C * len(train)) if network == "linear" else 0.0
-        head = Head(_trained(made, rows[train], labels[train], kind, decay, seed), kind)
+    classes = int(labels.max()) + 1
+    head = Head(_fitted(rows[train], labels[train], kind, network, classes, C, seed), kind)
     if calibrate and kind != "continuous":
         _calibrate(head, rows[tune], labels[tune])
     head.requires_grad_(False).eval()
     return head, score_head(head, kind, rows[test], labels[test], labels[train]), train
+
+
+def refit_head(
+    head: Head, rows: Tensor, labels: Tensor, network: Network, *, C: float = 1.0, seed: int = 0
+) -> Head:
+    """The same head trained on a bootstrap sample of rows, with the calibration that it has.
+
+    Args:
+        head: The head.
+        rows: Rows that it was trained on, `(n, *event)`.
+        labels: Their labels.
+        network: As for `fit_head`; a module of your own as it was before it was trained.
+        C: As for `fit_head`.
+        seed: Seed of the sample and of the training.
+
+    Raises:
+        ScmError: If training gives no finite weights.
+    """
+    source = torch.Generator().manual_seed(seed)
+    drawn = torch.randint(len(rows), (len(rows),), generator=source).to(rows.device)
+    classes, fresh = int(labels.max()) + 1, copy.deepcopy(network)
+    made = _fitted(rows[drawn], labels[drawn], head.kind, fresh, classes, C, seed)
+    again = Head(made, head.kind)
+    if head.kind != "continuous":
+        again.slope.copy_(head.slope)
+        again.shift.copy_(head.shift)
+    return again.requires_grad_(False).eval()
 
 
 def score_head(
@@ -164,6 +186,19 @@ def score_head(
 def _split(order: Tensor) -> tuple[Tensor, ...]:
     a, b = round(0.6 * len(order)), round(0.8 * len(order))
     return order[:a], order[a:b], order[b:]
+
+
+def _fitted(
+    rows: Tensor, labels: Tensor, kind: Kind, network: Network, classes: int, C: float, seed: int
+) -> nn.Module:
+    """A network trained on all of the rows."""
+    linear = network == "linear"
+    if linear and kind != "multiclass":
+        return _linear(rows, labels, kind, C)
+    if not isinstance(network, nn.Module):
+        outputs = classes if kind == "multiclass" else 1
+        network = _mlp(rows, () if linear else (64, 64), outputs, seed)
+    return _trained(network, rows, labels, kind, 1 / (C * len(rows)) if linear else 0.0, seed)
 
 
 def _linear(rows: Tensor, labels: Tensor, kind: Kind, C: float) -> nn.Module:

@@ -61,12 +61,15 @@ def readings(
         batch: Units generated at once.
 
     Raises:
-        ScmError: If two attributes have one name; an attribute returns another shape or NaN, is
+        ScmError: If the generator is not what it was, as where it was put back into training mode;
+            two attributes have one name; an attribute returns another shape or NaN, is
             constant, or has a class with fewer than 30 units; or two attributes are collinear.
     """
     _named(attributes)
     parts: dict[str, list[Tensor]] = {a.name: [] for a in attributes}
     generates = any(a.space == "data" for a in attributes)
+    if generates:
+        generator.check()
     with torch.no_grad():
         for rows in latents.split(batch):
             data = generator.generate(rows, batch) if generates else rows

@@ -7,16 +7,17 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import scm
 from scm.discovery.attributes import Attribute
-from scm.discovery.audit import Audit, audit
-from scm.discovery.diagnosis import latent_head
+from scm.discovery.audit import audit
+from scm.discovery.diagnosis import latent_heads
 from scm.discovery.evidence import counterfactuals, paper
+from scm.discovery.findings import Audit
 from scm.discovery.kept import Kept, finite
 from scm.discovery.readings import readings, units
 from scm.discovery.report_page import page
@@ -222,13 +223,10 @@ def _pieces(
     """Work of the report by label: counterfactuals of each attribute, nulls of each pair."""
     scales = kept("scales", partial(_scales, generator, attributes, seed))
     latents = units(generator, moved, seed + 1)
-    heads: dict[str, Attribute | str] = {}
+    heads = cache(lambda: latent_heads(generator, attributes, seed=seed))
 
     def of_pair(i: int, j: int) -> dict[str, Any]:
-        for a in (attributes[i], attributes[j]):
-            if a.name not in heads:
-                heads[a.name] = _head(generator, a, seed)
-        two = (heads[attributes[i].name], heads[attributes[j].name])
+        two = (heads()[attributes[i].name], heads()[attributes[j].name])
         return paper(generator, *two, n=n, permutations=permutations, seed=seed)
 
     pieces: dict[str, Callable[[], Any]] = {
@@ -264,21 +262,20 @@ def _scales(
     return {name: float(values.double().std()) for name, values in read.items()}
 
 
-def _head(generator: LatentGenerator, attribute: Attribute, seed: int) -> Attribute | str:
-    try:
-        return latent_head(generator, attribute, _SCALED, 1.0, seed)
-    except ScmError as error:
-        return str(error)
-
-
 def _about(attribute: Attribute) -> dict[str, Any]:
     return {
         "name": attribute.name,
         "kind": attribute.kind,
         "reads": attribute.space,
-        "score": "measured, not learnt" if attribute.score is None else str(attribute.score),
+        "score": _scored(attribute),
         "notes": list(attribute.notes),
     }
+
+
+def _scored(attribute: Attribute) -> str:
+    if attribute.score is not None:
+        return str(attribute.score)
+    return "not scored: there were no labels" if attribute.trained else "measured, not learnt"
 
 
 def _csv(pairs: Sequence[Mapping[str, Any]]) -> str:

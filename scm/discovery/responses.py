@@ -142,7 +142,7 @@ def gradient_step(
         if not read.requires_grad:
             raise ScmError(
                 f"no gradient of {attribute.name!r} reaches the latent, so there is no move to "
-                "follow; give a head or a measure that torch can differentiate"
+                "follow; train a head on what it reads: attribute.in_data(generator)"
             )
         (slope,) = torch.autograd.grad(read.sum(), z)
     flat = slope.flatten(1)

@@ -112,6 +112,55 @@ def test_a_measured_attribute_becomes_a_head():
         number.binary()
 
 
+@pytest.mark.parametrize("kind", ["linear", "network", "own"])
+def test_refits_are_the_head_of_a_bootstrap_sample(kind):
+    z, score = labelled(2000)
+    torch.manual_seed(0)
+    head = nn.Sequential(nn.Flatten(), nn.Linear(2 * D, 1)) if kind == "own" else kind
+    data = generator().generate(z)
+    made = Attribute.from_labels("A", generator(), score, data=data, space="data", head=head)
+    fresh = generator().generate(labelled(seed=3)[0])
+    a, b, again = (made.refit(k).read(fresh) for k in (0, 1, 0))
+    torch.testing.assert_close(a, again)
+    assert 1e-3 < (a - b).std() < 0.2
+    assert torch.corrcoef(torch.stack([a, made.read(fresh)]))[0, 1] > 0.98
+
+
+def test_refits_keep_the_calibration_and_the_class():
+    z, score = labelled(2000)
+    flipped = (score > 0) ^ (torch.rand(2000, generator=torch.Generator().manual_seed(0)) < 0.1)
+    head = Attribute.from_labels("A", generator(), flipped, latents=z)
+    again = head.refit(0)
+    assert (again.read.slope, again.read.shift) == (head.read.slope, head.read.shift)
+    assert again.weights is None  # those of the head would be the old ones
+    classes = (score > -0.5).long() + (score > 0.5).long()
+    high = Attribute.from_labels("A", generator(), classes, latents=z).level(2)
+    assert high.refit(1).name == "A=2"
+    assert (high.refit(1).read(z) - high.read(z)).abs().mean() < 0.1
+    assert high.score is not None
+    assert "one of 3 classes" in high.notes[-1]
+
+
+def test_a_measure_without_gradients_gets_a_head():
+    made = generator()
+    rounded = Attribute.from_measure("m", lambda x: (4 * x[:, 0]).round() / 4)
+    seen = rounded.in_data(made, n=1000)
+    assert seen.score.explained > 0.9
+    assert seen.space == "data"
+    x = made.generate(made.draw(4)).requires_grad_()
+    (slope,) = torch.autograd.grad(seen.read(x).sum(), x)
+    assert slope[:, 0].mean() > 0.5
+    cut = Attribute.from_measure("m", lambda x: x[:, 0], threshold=0.0).binary()
+    assert cut.in_data(made, n=1000, head="linear").score.accuracy.value > 0.9
+
+
+def test_zeros_and_ones_are_classes_whatever_their_type():
+    z, score = labelled()
+    made = Attribute.from_labels("A", generator(), (score > 0).float(), latents=z)
+    assert made.kind == "binary"
+    assert made.score.accuracy is not None
+
+
 @pytest.mark.parametrize("shape", ["n", "n1", "n2"])
 def test_a_classifier_of_ones_own(shape):
     z, score = labelled()
@@ -170,6 +219,16 @@ def test_readings_are_those_of_the_engine():
     torch.testing.assert_close(found["m"], drawn["m"])
 
 
+def test_a_generator_that_changes_after_it_was_made_is_refused():
+    network = nn.Sequential(nn.Linear(D, 8), nn.Dropout(0.5)).eval()
+    made = LatentGenerator(network, D, Real((8,)))
+    number = Attribute.from_measure("m", lambda x: x[:, 0])
+    readings(made, [number], units(made, 100))
+    network.train()
+    with pytest.raises(ScmError, match="another value when it is called again"):
+        readings(made, [number], units(made, 100))
+
+
 def test_attributes_that_cannot_be_audited():
     made = generator()
     z = units(made, 400)
@@ -214,6 +273,18 @@ def test_measures_of_bars():
     assert all(float(f(empty)) == 0 for f in (ink, intensity, slant, thickness))
     with pytest.raises(ScmError, match="channels, height, width"):
         ink(torch.zeros(8, 8))
+
+
+@pytest.mark.parametrize("measure", [ink, intensity, slant])
+def test_gradients_of_measures_are_those_of_small_changes(measure):
+    source = torch.Generator().manual_seed(0)
+    images = (bars(3, 2).double() + 0.05 * torch.rand(1, 1, 32, 32, generator=source)).double()
+    images.requires_grad_()
+    (slope,) = torch.autograd.grad(measure(images).sum(), images)
+    change = 1e-6 * torch.randn(images.shape, generator=source, dtype=torch.float64)
+    with torch.no_grad():
+        moved = measure(images + change) - measure(images - change)
+    assert float(moved) == pytest.approx(float(2 * (slope * change).sum()), rel=1e-3)
 
 
 def test_an_image_generator_is_measured():
