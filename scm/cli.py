@@ -5,15 +5,22 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 import scm
 from scm.errors import ScmError
+from scm.exits import EXIT_CODES, Commands, epilogue
 
 __all__ = ["app"]
+
+
+class Images(StrEnum):
+    """Formats of images."""
+
+    PNG = "png"
+    NPY = "npy"
 
 
 class Data(StrEnum):
@@ -33,25 +40,14 @@ Ray = Annotated[
 ]
 
 
-class _Group(TyperGroup):
-    """Commands whose `ScmError`s end in one clear line instead of a traceback."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except ScmError as error:
-            if ctx.params.get("debug"):
-                raise
-            typer.echo(f"scm: {error}", err=True)
-            raise typer.Exit(1) from error
-
-
 app = typer.Typer(
-    cls=_Group,
-    no_args_is_help=True,
-    add_completion=False,
+    name="scm",
+    cls=Commands,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # paragraphs are filled to the width of the terminal, as in a manual
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="\b\nExit codes:\n"
+    + "\n".join(f"  {code:<4} {meaning}" for code, meaning in EXIT_CODES.items()),
 )
 
 
@@ -61,8 +57,15 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+def _experiments(incomplete: str) -> list[tuple[str, str]]:
+    from scm.reproductions.catalogue import CATALOGUE
+
+    return [(each.name, each.about) for each in CATALOGUE if each.name.startswith(incomplete)]
+
+
+@app.callback(invoke_without_command=True)
 def main(
+    context: typer.Context,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of an error, not its message alone.")
     ] = False,
@@ -73,10 +76,22 @@ def main(
         ),
     ] = False,
 ) -> None:
-    """Structural causal models with neural mechanisms: intervene, ask and audit."""
+    """Structural causal models with neural mechanisms: intervene, ask and audit.
+
+    scm COMMAND --help tells what a command does. An error is one line; scm --debug COMMAND
+    shows its traceback. scm --install-completion makes the shell complete commands, options
+    and the names of experiments.
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
-@app.command()
+@app.command(
+    epilog=epilogue(
+        "scm demo",
+        "scm demo --data mnist --out out/mnist",
+    )
+)
 def demo(
     data: Annotated[
         Data,
@@ -112,7 +127,13 @@ def demo(
     run(data.value, out, seed, quick)
 
 
-@app.command()
+@app.command(
+    epilog=epilogue(
+        "scm check my_model.py:model",
+        "scm check my_model.py:make --law effectiveness --trials 50",
+        "scm check saved.scm --role image=I --role target=T",
+    )
+)
 def check(
     model: Annotated[
         str,
@@ -122,7 +143,8 @@ def check(
         ),
     ],
     law: Annotated[
-        list[str] | None, typer.Option(help="Name of a law; all that apply by default. Repeatable.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Name of a law; all that apply by default. Repeatable."),
     ] = None,
     role: Annotated[
         list[str] | None,
@@ -150,7 +172,13 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(
+    epilog=epilogue(
+        "scm audit gan.py:generator --attributes gan.py:attributes --quick",
+        "scm audit gan.py:generator --attributes gan.py:attributes --workers 8",
+        "scm audit gan.py:generator --attributes gan.py:attributes --resume",
+    )
+)
 def audit(
     generator: Annotated[
         str,
@@ -182,10 +210,11 @@ def audit(
     ] = None,
     ray: Ray = None,
 ) -> None:
-    """Ask what a generator has learnt to be a cause, and report it as a page.
+    """Ask what a generator has learnt to be a cause.
 
-    Prints the verdict on every pair of attributes, and writes index.html, audit.json and
-    pairs.csv into the folder. The page says what each verdict rests on and what it cannot claim.
+    Prints the verdict on every pair of attributes, and writes a report into the folder:
+    index.html, audit.json and pairs.csv. The page says what each verdict rests on and what it
+    cannot claim.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch starts, as above
     from functools import partial
@@ -210,7 +239,13 @@ def audit(
     typer.echo(f"wrote {out / 'index.html'}")
 
 
-@app.command()
+@app.command(
+    epilog=epilogue(
+        "scm generate my_model.py:model --units 100000 --out out/data",
+        "scm generate my_model.py:model --units 1000 --do X=1 --sweep Z=-2:2:9",
+        "scm generate --out out/data --verify",
+    )
+)
 def generate(
     model: Annotated[
         str | None,
@@ -238,7 +273,9 @@ def generate(
     ] = None,
     node: Annotated[
         list[str] | None,
-        typer.Option(help="A node to keep; by default all that are not latent. Repeatable."),
+        typer.Option(
+            metavar="NAME", help="A node to keep; by default all that are not latent. Repeatable."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the units.")] = 0,
     start: Annotated[int, typer.Option(help="First unit.")] = 0,
@@ -246,8 +283,8 @@ def generate(
         int | None, typer.Option(help="Number of shards; by default of about 64 MiB each.")
     ] = None,
     images: Annotated[
-        str, typer.Option(help="png (8 bits a channel), or npy (every bit).")
-    ] = "png",
+        Images, typer.Option(help="png has 8 bits a channel, npy every bit.")
+    ] = Images.PNG,
     workers: Annotated[
         int | None, typer.Option(help="Number of processes; by default one a core.")
     ] = None,
@@ -257,11 +294,12 @@ def generate(
         bool, typer.Option("--verify", help="Check the data set in --out, and make nothing.")
     ] = False,
 ) -> None:
-    """Write a model's units, under interventions, to a folder in shards.
+    """Write a model's units to a folder, in shards.
 
-    Images go into WebDataset tars, anything else into Parquet tables; manifest.json says what
-    they are, with checksums. The same command makes the same bytes with any number of workers,
-    and after it was cut off it makes what is missing.
+    Units are drawn under the interventions that --do and --sweep name. Images go into WebDataset
+    tars, anything else into Parquet tables; manifest.json says what they are, with checksums. The
+    same command makes the same bytes with any number of workers, and after it was cut off it makes
+    what is missing.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch starts, as above
     from scm import generation
@@ -284,7 +322,7 @@ def generate(
         seed=seed,
         start=start,
         shards=shards,
-        images=images,  # type: ignore[arg-type]
+        images=images.value,
         workers=workers,
         ray=ray,
         device=device,
@@ -292,9 +330,20 @@ def generate(
     typer.echo(f"wrote {made.rows:,} rows in {len(made.shards)} shards to {out}")
 
 
-@app.command()
+@app.command(
+    epilog=epilogue(
+        "scm reproduce --list",
+        "scm reproduce vcfl-grating --quick",
+        "scm reproduce cgn-mnist --seeds 3 --workers 3",
+    )
+)
 def reproduce(
-    name: Annotated[str | None, typer.Argument(help="Which one; --list shows them.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="Which one; --list shows them.", autocompletion=_experiments
+        ),
+    ] = None,
     listed: Annotated[
         bool, typer.Option("--list", help="Show what can be reproduced, and stop.")
     ] = False,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from scm.errors import ScmError
 
 __all__ = ["require_devices"]
@@ -19,24 +17,24 @@ def require_devices(*given: object) -> None:
         ScmError: If this machine has no such device, or nothing has that name.
 
     Example:
+        >>> import torch
         >>> require_devices("cpu", torch.float64, None)
         >>> require_devices("gpu")
         Traceback (most recent call last):
         scm.errors.ScmError: tensors cannot be put on device='gpu' ...; this machine has cpu...
     """
+    import torch
+
     for device in given:
         if not isinstance(device, (str, torch.device)):
             continue
         try:
             torch.empty(1, device=device)
         except (AssertionError, RuntimeError) as error:
+            present = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
+            present += ["mps"] * torch.backends.mps.is_available()
             said = str(error).splitlines()[0].rstrip(".")
             raise ScmError(
                 f"tensors cannot be put on device={str(device)!r} ({said:.120}); this machine has "
-                f"{', '.join(_present())}: give one of these"
+                f"{', '.join(present)}: give one of these"
             ) from error
-
-
-def _present() -> list[str]:
-    found = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
-    return [*found, "mps"] if torch.backends.mps.is_available() else found

@@ -1,11 +1,9 @@
-"""The manual of the command line, read off the commands themselves, in place of `PLACE`."""
+"""The manual of the command line and its exit codes, in the places of `PLACES`."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
-
-PLACE = "% the manual stands here"
 
 
 def manual() -> str:
@@ -23,6 +21,14 @@ def manual() -> str:
     return "\n\n".join(parts)
 
 
+def exit_codes() -> str:
+    """What the exit codes mean, as a table."""
+    from scm.exits import EXIT_CODES
+
+    rows = [f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items()]
+    return "\n".join(["| exit code | meaning |", "|---|---|", *rows])
+
+
 def _command(command: Any, name: str, level: int) -> str:
     context = command.make_context(name, [], resilient_parsing=True)
     usage = " ".join(command.collect_usage_pieces(context))
@@ -32,12 +38,19 @@ def _command(command: Any, name: str, level: int) -> str:
         record = parameter.get_help_record(context)
         if record is not None:
             lines += [f"`{record[0]}`", f": {record[1].replace('[', chr(92) + '[')}", ""]
+    if name != "scm":  # whose epilogue is the exit codes
+        _, *examples = command.epilog.removeprefix("\b\n").splitlines()
+        lines += ["```console", *(f"$ {example.strip()}" for example in examples), "```"]
     return "\n".join(lines)
 
 
 def _write(app: Any, docname: str, source: list[str]) -> None:
-    if PLACE in source[0]:
-        source[0] = source[0].replace(PLACE, manual())
+    for place, made in PLACES.items():
+        if place in source[0]:
+            source[0] = source[0].replace(place, made())
+
+
+PLACES = {"% the manual stands here": manual, "% the exit codes stand here": exit_codes}
 
 
 def setup(app: Any) -> dict[str, Any]:
