@@ -14,6 +14,7 @@ Source: Haerkoenen et al. (2020), GANSpace, section 2.2; GenInt, section 4.2.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -166,6 +167,33 @@ class PrincipalDirections:
             name: getattr(self, name)[rows] for name in ("basis", "spread", "latent", "ranges")
         }
         return replace(self, **parts)
+
+    def angle(self, other: PrincipalDirections) -> float:
+        """The largest principal angle between what both span in the layer, in degrees.
+
+        Raises:
+            InterventionError: If their numbers differ, or the widths of their layers.
+
+        Source: Bjoerck and Golub (1973), theorem 1.
+
+        Example:
+            >>> of = {"width": 3, "classes": 2}
+            >>> class Painter(torch.nn.Module):
+            ...     def forward(self, h, y):
+            ...         return h[:, :, None, None].expand(-1, 3, 4, 4)
+            >>> axes = PrincipalDirections.axes(Painter(), **of)
+            >>> axes[:2].angle(axes[1:]), axes[:2].angle(axes[[1, 0]])
+            (90.0, 0.0)
+        """
+        if self.basis.shape != other.basis.shape:
+            raise InterventionError(
+                f"directions {tuple(self.basis.shape)} and {tuple(other.basis.shape)} were "
+                "compared; expected as many of each, of one layer: found[:k].angle(other[:k])"
+            )
+        own, theirs = self.basis.double(), other.basis.to(self.basis.device).double()
+        beyond = own - own @ theirs.T @ theirs  # sines: a cosine near 1 would be rounded
+        sine = float(torch.linalg.matrix_norm(beyond, 2))
+        return math.degrees(math.asin(min(sine, 1.0)))
 
     def move(self, j: int, dose: Any = 1.0) -> Move:
         """The paper's shift of the latent along direction j, `man(H=directions.move(j, s))`.

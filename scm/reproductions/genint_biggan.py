@@ -1,7 +1,8 @@
 """One direction of a BigGAN across classes: rows are directions, columns classes and steps.
 
 The directions are the principal ones of `generator.gen_z`, which is linear in the latent, so they
-come from its matrix, without samples. Steps are set by `do(Zj=s)` at the ends of a reference
+come from its matrix, without samples; how far the first ten are from those of 200,000 samples is a
+row. Steps are set by `do(Zj=s)` at the ends of a reference
 range: the paper's where it has one (`PAPER_RANGES`, chosen by eye on biggan-deep-256), elsewhere
 that of a common mean change of the image (`calibrated`).
 
@@ -75,6 +76,14 @@ def run(study: Study) -> None:
         goal="<= 10" if width == 128 else None,
         note=note,
     )
+    study.row(
+        f"first {min(10, width)} directions of {LAYER}",
+        "principal angle to incremental PCA, degrees",
+        [f["angle"] for f in found],
+        goal=None if weights == "random" or study.quick else "< 3",
+        note=f"of {found[0]['samples']:,} samples"
+        + (": random weights have a flat spectrum" if weights == "random" else ""),
+    )
     for at, j in enumerate(wanted):
         low, high = found[0]["ranges"][at]
         study.row(
@@ -103,8 +112,13 @@ def _measure(
     generator = _generator(weights).to(study.device)
     low, high = generator.type.range
     start = time.perf_counter()
-    every = PrincipalDirections.of(generator, LAYER, max(directions) + 1)
+    ten = min(10, generator.settings["z_dim"])
+    every = PrincipalDirections.of(generator, LAYER, max(ten, *(j + 1 for j in directions)))
     seconds = time.perf_counter() - start
+    samples = 2_000 if study.quick else 200_000
+    drawn = PrincipalDirections.of(
+        generator, LAYER, ten, samples=samples, seed=seed, progress=study.progress
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SupportWarning)
         chosen = calibrated(
@@ -126,7 +140,14 @@ def _measure(
         share.append(share_beyond(generator.settings["z_dim"], max(map(abs, values))))
     save_file(sheets, study.path(label, "sheets.safetensors"))
     ranges = chosen.ranges.tolist()
-    return {"seconds": seconds, "ranges": ranges, "change": change, "realism": share}
+    return {
+        "seconds": seconds,
+        "samples": samples,
+        "angle": every[:ten].angle(drawn),
+        "ranges": ranges,
+        "change": change,
+        "realism": share,
+    }
 
 
 def _draw(study: Study, directions: list[int]) -> None:

@@ -104,6 +104,8 @@ def test_incremental_pca_agrees_with_the_closed_form() -> None:
     assert drawn.method == "incremental PCA, 30000 samples"
     for k in (1, 5, 9):
         assert angle(exact.basis[:k], drawn.basis[:k]) < 3
+        found = exact[:k].angle(drawn[:k])
+        assert found == pytest.approx(angle(exact.basis[:k], drawn.basis[:k]), rel=1e-2)
         assert angle(exact.latent[:k], drawn.latent[:k]) < 3
     assert torch.allclose(exact.spread, drawn.spread, rtol=0.03)
 
@@ -318,6 +320,8 @@ class TestBadInput:
         axes = PrincipalDirections.axes(Planted(), width=12, classes=3)
         with pytest.raises(InterventionError, match="width 12.*width 4"):
             steerable(cvae(), axes)
+        with pytest.raises(InterventionError, match=r"\(12, 12\) and \(4, 12\) were compared"):
+            axes.angle(axes[:4])
         with pytest.raises(InterventionError, match="with directions of one"):
             steerable(cvae(), PrincipalDirections.axes(cvae()), at="layer")
 

@@ -103,10 +103,10 @@ def test_scores_compare_queries_with_images_within_their_class_or_with_all(tmp_p
         return x.double().numpy().reshape(len(x), 3, 16, 2, 16, 2).mean((3, 5)).reshape(len(x), -1)
 
     a, b = halved(shown), halved(images)
-    squares = cdist(a, b, "sqeuclidean") / (2 * 0.2**2)
-    every = logsumexp(-squares, axis=1) - np.log(len(b))
+    kernel = -cdist(a, b, "sqeuclidean") / (2 * 0.2**2) - 768 / 2 * np.log(2 * np.pi * 0.2**2)
+    every = logsumexp(kernel, axis=1) - np.log(len(b))
     same = own.numpy()[:, None] == labels.numpy()[None]
-    within = logsumexp(-squares, axis=1, b=same) - np.log(same.sum(1))
+    within = logsumexp(kernel, axis=1, b=same) - np.log(same.sum(1))
     assert found["randomised"]["pixels"] == pytest.approx(every.mean(), rel=1e-3)
     assert found["randomised"]["pixels, within classes"] == pytest.approx(within.mean(), rel=1e-3)
 
@@ -158,6 +158,8 @@ def test_a_sheet_of_random_weights(tmp_path: Path) -> None:
     genint_biggan.run(here)
     rows = {(row.row, row.metric): row.mean for row in here.rows}
     change = "mean change of a pixel at the ends, % of the range"
+    angle = "principal angle to incremental PCA, degrees"
+    assert 0 < rows["first 10 directions of generator.gen_z", angle] < 90  # type: ignore[operator]
     share = "share of the prior as far out as the ends' median"
     paper = "component 0, steps from -3 to 3 sd"
     assert rows[paper, change] > 0  # type: ignore[operator]
