@@ -47,7 +47,7 @@ class AutoAugment:
             ScmError: If the images are not in [0, 1], or have other channels.
         """
         low, high = float(images.min()), float(images.max())
-        if images.shape[1] not in (1, 3) or low < 0 or high > 1:
+        if images.shape[1] not in (1, 3) or not 0 <= low <= high <= 1:
             raise ScmError(
                 f"AutoAugment was given images of shape {tuple(images.shape)} in [{low:g}, "
                 f"{high:g}]; expected 1 or 3 channels in [0, 1]"

@@ -89,7 +89,7 @@ def mask_iou(heat: Tensor, masks: Tensor, threshold: float = 0.5) -> Estimate:
         threshold: Heat above which a pixel counts.
 
     Raises:
-        ScmError: If the shapes differ, or a mask is empty.
+        ScmError: If the shapes differ, heat is out of its range, or a mask is empty.
 
     Source: CGN's reproduction, section 4.2.2 (binary Jaccard index with the binarised digit).
 
@@ -103,6 +103,11 @@ def mask_iou(heat: Tensor, masks: Tensor, threshold: float = 0.5) -> Estimate:
         raise ScmError(
             f"heat of shape {tuple(heat.shape)} and masks of shape {tuple(masks.shape)} were "
             "given; expected (n, height, width) for both"
+        )
+    if not (float(heat.min()) >= 0 and float(heat.max()) <= 1):
+        raise ScmError(
+            f"heat from {float(heat.min()):.3g} to {float(heat.max()):.3g} was given; expected "
+            "[0, 1]: divide each map by its maximum, as grad_cam does"
         )
     hot, object_ = heat > threshold, masks > 0.5
     empty = ~object_.flatten(1).any(1)

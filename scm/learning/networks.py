@@ -36,6 +36,7 @@ class SmallCNN(nn.Module):
         self, channels: int, classes: int = 10, width: int = 16, stride: int = 1, seed: int = 0
     ) -> None:
         super().__init__()
+        self.channels = channels
         with seeded(seed):
             self.layers = nn.Sequential(
                 nn.Conv2d(channels, width, 3, stride=stride, padding=1),
@@ -51,7 +52,12 @@ class SmallCNN(nn.Module):
             )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits `(n, classes)` of images `(n, channels, height, width)`."""
+        """Logits `(n, classes)` of images `(n, channels, height, width)`.
+
+        Raises:
+            ScmError: If the images have another shape.
+        """
+        _check(self, images)
         logits: Tensor = self.layers(images)
         return logits
 
@@ -83,6 +89,7 @@ class ConvNet(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        self.channels = channels
         first, second, third = widths
         with seeded(seed):
             self.layers = nn.Sequential(
@@ -95,9 +102,23 @@ class ConvNet(nn.Module):
             )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits `(n, classes)` of images `(n, channels, height, width)`."""
+        """Logits `(n, classes)` of images `(n, channels, height, width)`.
+
+        Raises:
+            ScmError: If the images have another shape.
+        """
+        _check(self, images)
         logits: Tensor = self.layers(images)
         return logits
+
+
+def _check(network: SmallCNN | ConvNet, images: Tensor) -> None:
+    if images.ndim != 4 or images.shape[1] != network.channels:
+        name, channels = type(network).__name__, network.channels
+        raise ScmError(
+            f"a {name} of {channels} channel(s) was given images of shape {tuple(images.shape)}; "
+            f"expected (n, {channels}, height, width): make it with {name}(channels=...)"
+        )
 
 
 def _block(channels: int, width: int) -> tuple[nn.Module, ...]:
@@ -126,7 +147,16 @@ class Standardise(nn.Module):
         self.eps = eps
 
     def forward(self, images: Tensor) -> Tensor:
-        """Standardised images, of the same shape."""
+        """Standardised images, of the same shape.
+
+        Raises:
+            ScmError: If they are not `(n, channels, height, width)`.
+        """
+        if images.ndim != 4:
+            raise ScmError(
+                f"Standardise() was given images of shape {tuple(images.shape)}; expected "
+                "(n, channels, height, width)"
+            )
         variance, mean = torch.var_mean(images, (2, 3), correction=0, keepdim=True)
         return (images - mean) * torch.rsqrt(variance + self.eps)
 

@@ -57,13 +57,18 @@ def checked(batch: Batch) -> Batch:
     """Return the batch.
 
     Raises:
-        ScmError: If images and labels do not match, or labels are no classes.
+        ScmError: If images and labels do not match, images are no floating point, or labels no
+            classes.
     """
     images, labels, groups = batch.images, batch.labels, batch.groups
     if images.ndim != 4 or labels.shape[:1] != images.shape[:1] or not len(labels):
         raise ScmError(
             f"images of shape {tuple(images.shape)} and labels of shape {tuple(labels.shape)} were "
             "given; expected (n, channels, height, width) and (n,), or (n, heads) for an ensemble"
+        )
+    if not images.is_floating_point():
+        raise ScmError(
+            f"images are {images.dtype}; expected floating point, such as images / 255 of bytes"
         )
     if labels.ndim not in (1, 2) or labels.dtype != torch.int64 or int(labels.min()) < 0:
         raise ScmError(

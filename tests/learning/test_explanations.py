@@ -105,6 +105,9 @@ def test_mask_iou_refuses_empty_masks() -> None:
         mask_iou(torch.ones(3, 4, 4), masks)
     with pytest.raises(ScmError, match="expected \\(n, height, width\\)"):
         mask_iou(torch.ones(3, 4, 4), torch.ones(3, 8, 8))
+    for heat in (2 * torch.ones(3, 4, 4), torch.full((3, 4, 4), torch.nan)):
+        with pytest.raises(ScmError, match=r"expected \[0, 1\]: divide each map by its maximum"):
+            mask_iou(heat, torch.ones(3, 4, 4))
 
 
 def test_features_and_their_plane() -> None:

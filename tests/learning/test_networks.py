@@ -57,6 +57,14 @@ def test_grey_keeps_luma_alone() -> None:
         Grey()(torch.rand(2, 1, 8, 8))
 
 
+@pytest.mark.parametrize("network", [ConvNet(1), SmallCNN(1)], ids=["ConvNet", "SmallCNN"])
+def test_images_of_other_channels_are_refused(network: nn.Module) -> None:
+    with pytest.raises(ScmError, match=r"of 1 channel.*expected \(n, 1, height, width\)"):
+        network(IMAGES)
+    with pytest.raises(ScmError, match=r"expected \(n, channels, height, width\)"):
+        Standardise()(IMAGES[0])
+
+
 def test_an_ensemble_averages_log_probabilities() -> None:
     ensemble = HeadEnsemble(nn.Sequential(Standardise(), SmallCNN(3)), ("a", "b"), classes=4)
     with torch.no_grad():

@@ -150,7 +150,7 @@ def test_group_dro_refuses_what_has_no_groups() -> None:
         loss(GroupDRO(), [batch(4, 0)])
     with pytest.raises(ScmError, match="how many there are"):
         loss(GroupDRO(), [batch(2, 0, groups=[0, 1])])
-    with pytest.raises(ScmError, match="group 5 was given; expected 0 to 1"):
+    with pytest.raises(ScmError, match="groups from 0 to 5 were given; expected 0 to 1"):
         loss(GroupDRO(groups=2), [batch(2, 0, groups=[0, 5])])
     with pytest.raises(ScmError, match="have none"):
         loss(GroupDRO(groups=2), [batch(2, 0)])

@@ -117,6 +117,8 @@ def test_bad_labels_are_refused() -> None:
         LabelledImages(images, labels, labels[:2])
     with pytest.raises(ScmError, match="expected \\(n, channels"):
         next(Stream([(images[0], labels)]).batches(2))
+    with pytest.raises(ScmError, match=r"torch.uint8; expected floating point, such as images / 2"):
+        LabelledImages((255 * images).byte(), labels)
 
 
 def test_auto_augment_is_seeded_and_changes_images() -> None:
@@ -131,5 +133,6 @@ def test_auto_augment_is_seeded_and_changes_images() -> None:
     assert 0 <= a.images.min() <= a.images.max() <= 1
     with pytest.raises(ScmError, match="did you mean 'cifar10'"):
         AutoAugment("cifar")
-    with pytest.raises(ScmError, match="in \\[0, 1\\]"):
-        AutoAugment()(images * 2, torch.Generator())
+    for wrong in (images * 2, images * torch.nan):
+        with pytest.raises(ScmError, match="in \\[0, 1\\]"):
+            AutoAugment()(wrong, torch.Generator())

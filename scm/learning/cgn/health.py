@@ -90,11 +90,25 @@ class Health:
 def mask_health(masks: Tensor, labels: Tensor, classes: int = 10) -> Health:
     """Measure masks `(n, 1, height, width)` by their labels `(n,)`.
 
+    Raises:
+        ScmError: If shapes do not fit, or a label is none of the classes.
+
     Example:
         >>> health = mask_health(torch.ones(2, 1, 8, 8), torch.tensor([0, 0]), classes=1)
         >>> health.problems(Limits())
         {0: 'mean 1.000, expected 0.01 to 0.5; border mean 1.000, expected at most 0.15'}
     """
+    if masks.ndim != 4 or masks.shape[1] != 1 or labels.shape != masks.shape[:1]:
+        raise ScmError(
+            f"masks of shape {tuple(masks.shape)} and labels of shape {tuple(labels.shape)} were "
+            "given; expected (n, 1, height, width) and (n,)"
+        )
+    found = set(labels.tolist())
+    if labels.dtype != torch.int64 or not found <= set(range(classes)):
+        raise ScmError(
+            f"labels are {labels.dtype} and take the values {sorted(found)}; expected int64 "
+            f"classes 0 to {classes - 1}: give classes= as many as there are"
+        )
     monitor = MaskMonitor(classes)
     monitor.add(masks, labels)
     return monitor.health()

@@ -55,6 +55,14 @@ def read_published(path: str | Path) -> tuple[ConvShape, ConvTexture, ConvTextur
         ScmError: If there is no such file, it needs unpickling, or its keys or shapes are
             not those of the published networks; each that differs is named.
     """
+    if not Path(path).is_file():
+        raise ScmError(
+            f"there is no file {path}; take mnists/experiments/cgn_{{colored,double_colored,"
+            "wildlife}_MNIST/weights/ckp.pth of the repository autonomousvision/"
+            "counterfactual_generative_networks. `scm reproduce cgn-mnist` looks for them at "
+            "pretrained/cgn_mnist/{colored,double_colored,wildlife}.pth, in the folder that the "
+            "environment variable SCM_DATA names"
+        )
     state = read_state(path)
     shape = ConvShape()
     front, back = ConvTexture(shuffle="crop"), ConvTexture(shuffle="crop")

@@ -277,7 +277,11 @@ def _check(images: Tensor, labels: Tensor, settings: Settings) -> None:
         )
     if not len(labels):
         raise ScmError("no images were given; expected at least one of each class")
-    if labels.is_floating_point() or int(labels.min()) < 0 or int(labels.max()) >= settings.classes:
+    if (
+        labels.dtype != torch.int64
+        or int(labels.min()) < 0
+        or int(labels.max()) >= settings.classes
+    ):
         raise ScmError(
             f"labels are {labels.dtype} from {labels.min()} to {labels.max()}; expected int64 "
             f"classes 0 to {settings.classes - 1}"

@@ -93,6 +93,9 @@ class GroupDRO(Objective):
             where.append(batch.labels.new_full((len(f),), k) if groups is None else groups)
         losses, rows = torch.cat(each), torch.cat(where)
         if int(rows.min()) < 0 or int(rows.max()) >= count:
-            raise ScmError(f"group {int(rows.max())} was given; expected 0 to {count - 1}")
+            raise ScmError(
+                f"groups from {int(rows.min())} to {int(rows.max())} were given; expected 0 to "
+                f"{count - 1}, as GroupDRO(groups={count}) says"
+            )
         sums = losses.new_zeros(count).index_add(0, rows, losses)
         return sums / torch.bincount(rows, minlength=count).clamp(min=1)

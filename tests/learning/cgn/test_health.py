@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from scm.errors import ScmError
 from scm.learning.cgn import CollapsedMaskError, Limits, mask_health, train_cgn
 from scm.learning.cgn.health import MaskMonitor
 from tests.learning.cgn.shared import tiny, toy
@@ -26,6 +27,22 @@ def test_health_is_measured_by_class() -> None:
         assert health.entropy[k].item() == pytest.approx(bits.mean())
     assert health.mean[3].isnan()
     assert 3 not in health.problems(Limits())
+
+
+@pytest.mark.parametrize(
+    ("masks", "labels", "message"),
+    [
+        (torch.ones(2, 8, 8), torch.tensor([0, 1]), r"expected \(n, 1, height, width\)"),
+        (torch.ones(2, 1, 8, 8), torch.tensor([0, 3]), "classes 0 to 2: give classes="),
+        (torch.ones(2, 1, 8, 8), torch.tensor([-1, 0]), "classes 0 to 2: give classes="),
+        (torch.ones(2, 1, 8, 8), torch.tensor([0.0, 1.0]), "labels are torch.float32"),
+    ],
+)
+def test_what_are_no_masks_with_classes(
+    masks: torch.Tensor, labels: torch.Tensor, message: str
+) -> None:
+    with pytest.raises(ScmError, match=message):
+        mask_health(masks, labels, classes=3)
 
 
 def test_a_monitor_forgets() -> None:

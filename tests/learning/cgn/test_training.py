@@ -183,10 +183,12 @@ def test_bad_input_is_refused(tmp_path: Path) -> None:
     images, labels = toy(20)
     with pytest.raises(ScmError, match=r"expected \(n, 3, 32, 32\)"):
         train_cgn(images, labels, "double")
-    with pytest.raises(ScmError, match="classes 0 to 2"):
-        train_cgn(images, labels + 1, tiny())
-    with pytest.raises(ScmError, match=r"rescale them to \[0, 1\]"):
-        train_cgn(255 * images, labels, tiny())
+    for wrong in (labels + 1, labels - 1, labels.int(), labels.float()):
+        with pytest.raises(ScmError, match="expected int64 classes 0 to 2"):
+            train_cgn(images, wrong, tiny())
+    for pixels in (255 * images, 2 * images - 1, images * torch.nan):
+        with pytest.raises(ScmError, match=r"rescale them to \[0, 1\]"):
+            train_cgn(pixels, labels, tiny())
     with pytest.raises(ScmError, match="images are torch.uint8"):
         train_cgn(images.round().byte(), labels, tiny())
     with pytest.raises(ScmError, match="no image has the label 1; expected some of each of 3"):
