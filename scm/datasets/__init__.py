@@ -1,5 +1,6 @@
 """Data sets: real images, and models that make images of known causes."""
 
+from scm.datasets.celeba import celeba
 from scm.datasets.coloured import (
     coloured_mnist,
     confounded,
@@ -31,6 +32,7 @@ __all__ = [
     "bar_codes",
     "bar_images",
     "bars",
+    "celeba",
     "coloured_mnist",
     "confounded",
     "digits",
