@@ -10,10 +10,10 @@ CANDIDATES = $(or $(PYTHON),python3.11 python3.12 python3.13 python3 python)
 SUITS = import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs clean
+.PHONY: help demo test lint bench docs wheel wheel-check clean
 
 help:  ## show this list
-	@awk -F ':.*## *' '/^[a-z]+:.*##/ { printf "  make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "  make %-11s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo  ## run the demonstration, `scm demo` (ARGS="..." are passed on)
 	$(BIN)/scm demo $(ARGS)
@@ -35,6 +35,19 @@ bench: $(VENV)/.bench  ## measure the speed against other libraries
 docs: $(VENV)/.docs  ## build the site into docs/_build, warnings as errors
 	$(BIN)/python -m sphinx -b html -W --keep-going docs docs/_build $(ARGS)
 
+wheel: $(VENV)/.wheel  ## build the sdist, and the wheel from it, into dist/
+	rm -rf dist
+	$(BIN)/python -m build
+
+wheel-check: wheel  ## install each into a fresh environment, core then [all], and try it
+	@set -e; for file in dist/*.whl dist/*.tar.gz; do \
+		rm -rf build/check; $(BIN)/python -m venv build/check; \
+		for extra in "" "[all]"; do \
+			build/check/bin/python -m pip install -q -c constraints.txt "$$file$$extra"; \
+			(cd build && check/bin/python ../tests/smoke.py "$$file$$extra"); \
+		done; \
+	done
+
 clean:  ## remove .venv, builds and caches
 	rm -rf $(VENV) build dist *.egg-info .hypothesis .*_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -51,6 +64,6 @@ $(VENV)/.made:
 	exit 1
 
 # One stamp for each extra: .venv/.test is `pip install -e '.[test]'`.
-$(VENV)/.demo $(VENV)/.test $(VENV)/.bench $(VENV)/.docs: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/.made
+$(VENV)/.demo $(VENV)/.test $(VENV)/.bench $(VENV)/.docs $(VENV)/.wheel: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/.made
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[$*]'
 	@touch $@
