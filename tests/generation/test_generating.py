@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import resource
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,7 +18,6 @@ import scm
 from scm.datasets import Generated
 from scm.errors import ScmError
 from scm.generation import generate, generating, verify
-from scm.generation.folder import JOURNAL
 from scm.loading import load_model
 
 from .models import PICTURES, TABLE
@@ -223,24 +221,6 @@ def test_two_runs_at_once(table: str, tmp_path: Path) -> None:
     with generating.Folder(tmp_path).held(), pytest.raises(ScmError, match="another run"):
         generate(table, tmp_path, 3, workers=1)
     generate(table, tmp_path, 3, workers=1)
-
-
-def test_a_full_disk(table: str, tmp_path: Path) -> None:
-    """A limit on the size of files stands for the disk: the journal fits, a shard does not."""
-    arguments: dict[str, Any] = {"units": 4000, "shards": 2, "workers": 1}
-    generate(table, tmp_path / "whole", **arguments)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
-    try:
-        with pytest.raises(ScmError, match=r"shard-000000.parquet could not be written"):
-            generate(table, tmp_path / "out", **arguments)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert list(content(tmp_path / "out")) == [JOURNAL]
-    with pytest.raises(ScmError, match="run the same command again"):
-        Generated(tmp_path / "out")
-    generate(table, tmp_path / "out", **arguments)
-    assert content(tmp_path / "out") == content(tmp_path / "whole")
 
 
 def test_command(table: str, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -120,26 +121,54 @@ def test_a_worker_killed(tmp_path: Path) -> None:
     assert content(out) == content(tmp_path / "whole")
 
 
+@pytest.fixture(scope="module")
+def soaked(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, bytes]]:
+    """A model, and the data set that a run makes which nobody disturbs."""
+    folder = tmp_path_factory.mktemp("soak")
+    (folder / "pictures.py").write_text(PICTURES)
+    where = f"{folder / 'pictures.py'}:model"
+    generate(where, folder / "whole", UNITS, shards=SHARDS, workers=1)
+    return where, content(folder / "whole")
+
+
+def below(pid: int) -> list[int]:
+    """The processes that a process began, and that they began."""
+    try:
+        own = list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+    except OSError:
+        return []
+    return [*own, *(p for child in own for p in below(child))]
+
+
+UNITS, SHARDS = 12_000, 400
+VICTIMS = ("one process", "the driver", "the machine")
+
+
 @pytest.mark.slow
-def test_fifty_kills(tmp_path: Path) -> None:
-    """Five data sets, ten kills each of driver and workers, at random moments of their work."""
-    file = tmp_path / "pictures.py"
-    file.write_text(PICTURES)
-    units, shards, chance = 12_000, 400, random.Random(8)
-    generate(f"{file}:model", tmp_path / "whole", units, shards=shards, workers=1)
-    whole, kills = content(tmp_path / "whole"), 0
-    for repeat in range(5):
-        out = tmp_path / f"out{repeat}"
-        for _ in range(10):
-            before = finished(out)
-            driver = begin(f"{file}:model", out, units, shards, 2)
-            while finished(out) <= before and driver.poll() is None:
-                time.sleep(0.002)
-            time.sleep(chance.random() * 0.1)
-            driver.kill()
-            kills += driver.wait() == -9
-        generate(f"{file}:model", out, units, shards=shards, workers=1)
-        time.sleep(1)
-        assert content(out) == whole
-    print(f"{kills} kills that found the driver at work")
-    assert kills >= 45
+@pytest.mark.parametrize("number", range(50))
+def test_fifty_kills(number: int, soaked: tuple[str, dict[str, bytes]], tmp_path: Path) -> None:
+    """Each data set is made with one kill: of a process below the driver, of it, or of them all.
+
+    The moment is drawn: one in five while processes start, the others while shards are made.
+    """
+    where, whole = soaked
+    out, chance = tmp_path / "out", random.Random(number)
+    driver = begin(where, out, UNITS, SHARDS, 2)
+    moment = chance.uniform(-0.2, 0.8)
+    if moment < 0:
+        time.sleep(-20 * moment)
+    while finished(out) < moment * SHARDS and driver.poll() is None:
+        time.sleep(0.002)
+    victim, others = VICTIMS[number % 3], below(driver.pid)
+    killed = {"one process": chance.sample(others, min(1, len(others))), "the driver": [driver.pid]}
+    assert driver.poll() is None, "the run had ended"
+    for pid in killed.get(victim, [driver.pid, *others]):
+        os.kill(pid, signal.SIGKILL)
+    kept = finished(out)
+    code = driver.wait()
+    while any(Path(f"/proc/{pid}").exists() for pid in others):
+        time.sleep(0.01)  # they end when the driver does
+    assert code == (0 if victim == "one process" else -9)
+    generate(where, out, UNITS, shards=SHARDS, workers=1)
+    assert content(out) == whole
+    print(f"{number}: {victim} killed when {kept} of {SHARDS} shards were made")
