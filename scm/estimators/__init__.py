@@ -21,12 +21,19 @@ from scm.estimators.causation import (
     probability_of_sufficiency,
 )
 from scm.estimators.effects import ate, cate, effect_curve
-from scm.estimators.image_density import log_densities, log_density
+from scm.estimators.image_density import (
+    cross_entropy_similarity,
+    gaussian_similarity,
+    log_densities,
+    log_density,
+    scott_width,
+)
 from scm.estimators.learners import PositivityWarning
 from scm.estimators.mediation import natural_direct_effect, natural_indirect_effect
 from scm.estimators.partitions import Partition, causal_partition, observational_partition
 from scm.estimators.two_stage import two_stage_least_squares
 from scm.estimators.visual_causes import VisualCauses, visual_causes
+from scm.estimators.whitening import Whitening
 
 __all__ = [
     "ContradictionWarning",
@@ -35,6 +42,7 @@ __all__ = [
     "StrategyComparison",
     "VisualCauses",
     "WeakInstrumentWarning",
+    "Whitening",
     "adjusted_means",
     "adjustment_set",
     "ate",
@@ -43,7 +51,9 @@ __all__ = [
     "causal_partition",
     "compare_strategies",
     "counterfactual_bounds",
+    "cross_entropy_similarity",
     "effect_curve",
+    "gaussian_similarity",
     "intervention_bounds",
     "linear_ratio",
     "log_densities",
@@ -55,6 +65,7 @@ __all__ = [
     "probability_of_necessity",
     "probability_of_necessity_and_sufficiency",
     "probability_of_sufficiency",
+    "scott_width",
     "sharp_bounds",
     "two_stage_least_squares",
     "visual_causes",

@@ -6,8 +6,9 @@ the nuisances that are set (latents, or principal directions of the output), in 
 where exemplars come from: the prior, or the encoder's latents of training images, whose digits are
 what their labels say.
 
-P(x|z) is measured with two query sets, confounded and randomised, and in four ways: by features of
-a classifier or by pixels, over all images or within classes (see `genint_candidates`).
+P(x|z) is measured with two query sets, confounded and randomised, and in six ways: by features of
+a classifier, by pixels or by whitened components, over all images or within classes (see
+`genint_candidates`).
 
 Spearman's rank correlation over the strategies is given with a 95 % bootstrap interval over
 strategies (figures are means over the seeds). The strategy that is chosen by log P(x|z) is chosen
