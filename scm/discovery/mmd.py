@@ -39,16 +39,24 @@ def mmd(x: Tensor, y: Tensor, bandwidth: float | None = None) -> float:
             f"rows {tuple(x.shape)} and {tuple(y.shape)} were given; expected two or more of each, "
             "of one width"
         )
-    parts = {"xx": torch.cdist(x, x), "yy": torch.cdist(y, y), "xy": torch.cdist(x, y)}
+    across = torch.cdist(x, y)
     if bandwidth is None:
-        pooled = torch.cat([d.flatten() for d in parts.values()])
+        pooled = torch.cat([torch.cdist(x, x).flatten(), torch.cdist(y, y).flatten(),
+                            across.flatten()])  # fmt: skip
         bandwidth = max(float(pooled[:: max(1, len(pooled) // 100_000)].median()), 1e-12)
-    kernel = {name: torch.exp(-d.square() / (2 * bandwidth**2)) for name, d in parts.items()}
-    own = (
-        (kernel[name].sum() - len(rows)) / (len(rows) * (len(rows) - 1))
-        for name, rows in (("xx", x), ("yy", y))
-    )
-    return float(sum(own) - 2 * kernel["xy"].mean())
+    own = _within(x, bandwidth) + _within(y, bandwidth)
+    return own - 2 * float(_kernel(across, bandwidth).mean())
+
+
+def _within(rows: Tensor, bandwidth: float) -> float:
+    """Mean of the kernel over distinct rows."""
+    n = len(rows)
+    whole = float(_kernel(torch.cdist(rows, rows), bandwidth).sum())
+    return (whole - n) / (n * (n - 1))
+
+
+def _kernel(distances: Tensor, bandwidth: float) -> Tensor:
+    return torch.exp(-distances.square() / (2 * bandwidth**2))
 
 
 def mmd_curve(
@@ -72,8 +80,10 @@ def mmd_curve(
     """
     with torch.no_grad():
         treated = attribute.treated(attribute.read(latents))
-    rows = latents.flatten(1)
+    rows = latents.flatten(1).double()
     have, lack = rows[treated][:most], rows[~treated][:most]
-    width = float(torch.pdist(torch.cat([have, lack])[:1000].double()).median())
-    moved = [lack + alpha * attribute.direction.to(lack) for alpha in alphas]
-    return torch.tensor([mmd(have, other, width) for other in moved], dtype=torch.float64)
+    width = float(torch.pdist(torch.cat([have, lack])[:1000]).median())
+    # A move of all rows leaves the distances between them.
+    own, step = _within(have, width) + _within(lack, width), attribute.direction.to(lack)
+    across = [_kernel(torch.cdist(have, lack + alpha * step), width).mean() for alpha in alphas]
+    return own - 2 * torch.stack(across).cpu()

@@ -23,6 +23,7 @@ from scm.mechanisms.latent import LatentGenerator
 __all__ = ["Responses", "gradient_step", "responses"]
 
 _LONGEST = 0.5  # length of a step, in units of the latent
+_FEW = 100  # units that refitted heads move
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def responses(
     .. math:: R(i \to j) = \frac{E[s_j(z^+) - s_j(z^-)]}{E[s_i(z^+) - s_i(z^-)]}
 
     Its standard error joins that over units (delta method) and that over heads that were trained
-    again on bootstrap samples, if they are given.
+    again on bootstrap samples, if they are given; these move the first 100 units, all the same.
 
     Args:
         generator: The generator, through which gradients must pass.
@@ -68,13 +69,16 @@ def responses(
             together.
 
     Raises:
-        ScmError: If no gradient of an attribute reaches the latent.
+        ScmError: If no gradient of an attribute reaches the latent, or there is but one refit.
     """
     found = [_moved(generator, attributes, latents, scales, dose, steps)]
+    few = latents[:_FEW]
     again = {name: list(heads) for name, heads in (refits or {}).items() if len(heads)}
     for k in range(min((len(heads) for heads in again.values()), default=0)):
         heads = [again[a.name][k] if a.name in again else a for a in attributes]
-        found.append(_moved(generator, heads, latents, scales, dose, steps))
+        found.append(_moved(generator, heads, few, scales, dose, steps))
+    if len(found) == 2:
+        raise ScmError("one refit of each head was given, which has no spread; give none, or more")
     names, n = [a.name for a in attributes], len(latents)
     means = torch.stack([each.mean(-1) for each in found])  # [fits, moved, read]
     own = means.diagonal(dim1=1, dim2=2)[..., None]

@@ -45,6 +45,10 @@ def test_counterfactuals_come_near_the_conditional_law_and_then_go_past_it():
         "A", lambda t: (t @ weights).sigmoid(), "latent", "binary", weights=weights, bias=bias
     )
     curve = mmd_curve(head, z, [0.0, 1.6, 6.0])
+    have, lack = (z[side][:1000] for side in (z[:, 0] > 0, z[:, 0] <= 0))
+    width = float(torch.pdist(torch.cat([have, lack])[:1000].double()).median())
+    written = [mmd(have, lack + a * weights / 3, width) for a in (0.0, 1.6, 6.0)]
+    assert curve.tolist() == pytest.approx(written, abs=1e-6)
     assert curve[1] < 0.3 * curve[0]
     assert curve[2] > curve[0]
 

@@ -5,16 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from scm.discovery.attributes import Attribute
+from scm.discovery.audit import audit
 from scm.discovery.gate import gate
 from scm.discovery.measures import ink, intensity
 from scm.discovery.readings import readings, units
 from scm.mechanisms.deepscm import morphomnist_generator
-from scm.mechanisms.latent import LatentGenerator
 
 PRETRAINED = Path(os.environ.get("SCM_DATA", "")) / "pretrained"
+SMALL = {"fit": 300, "block": 100, "moved": 50, "gauges": 0, "diagnosis": False, "progress": False}
 pytestmark = pytest.mark.skipif(not PRETRAINED.is_dir(), reason="SCM_DATA has no pretrained")
 
 
@@ -33,24 +33,33 @@ def test_thickness_moves_intensity_in_deepscms_generator():
     style = Attribute.from_labels("style", generator, z[:, 5] > 0, latents=z)
     other = gate(generator, style, measured, alpha=1.0, n=200)
     assert abs(other.effect.value) < 0.2 * effect.effect.value
+    pair = [measured, Attribute.from_measure("ink", ink)]
+    told = audit(generator, pair, **SMALL)["intensity", "ink"]
+    assert told.association < 0.01
+    assert told.doses[1].value == pytest.approx(0.5, abs=0.1)
+    assert told.forward.value > 1.96 * told.forward.stderr  # a brighter stroke is more ink
 
 
-def test_a_cgns_mask_and_its_background():
+@pytest.fixture(scope="module")
+def threes():
     from scm.learning.cgn import CGN
-    from scm.mechanisms.cgn import compose
 
-    cgn = CGN.from_published(PRETRAINED / "cgn_mnist" / "double_colored.pth")
-    sizes = [cgn.mechanisms[node].noise.width for node in ("M", "F", "B")]
-    label = torch.tensor([3])
+    return CGN.from_published(PRETRAINED / "cgn_mnist" / "double_colored.pth").as_generator(3)
 
-    def images(z):
-        parts = zip(("M", "F", "B"), z.split(sizes, 1), strict=True)
-        made = [cgn.mechanisms[n].generate(u, label.expand(len(z))) for n, u in parts]
-        return compose(*made)
 
-    generator = LatentGenerator(images, sum(sizes), cgn.mechanisms["X"].type)
-    number = Attribute.from_measure("ink", lambda x: ink((x + 1) / 2))
-    head = replace(number.in_latent(generator, n=600, C=0.01), name="ink as the latent has it")
+INK = Attribute.from_measure("ink", lambda x: ink((x + 1) / 2))
+
+
+def test_a_head_of_a_cgns_latent_moves_its_ink(threes):
+    head = replace(INK.in_latent(threes, n=300, C=0.01), name="ink as the latent has it")
     assert head.score.sees
-    effect = gate(generator, head, number, alpha=2.0, n=100)
+    effect = gate(threes, head, INK, alpha=2.0, n=50)
     assert effect.effect.value > 2 * effect.effect.stderr
+
+
+@pytest.mark.slow  # three convolutional networks, there and back
+def test_a_cgn_is_audited(threes):
+    corner = Attribute.from_measure("corner", lambda x: x[..., :4, :4].mean((1, 2, 3)))
+    told = audit(threes, [INK, corner], **SMALL)["ink", "corner"]
+    assert told.doses[1].value == pytest.approx(0.5, abs=0.1)
+    assert told.backward.value > 1.96 * told.backward.stderr  # a brighter ground is more ink

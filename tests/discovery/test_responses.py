@@ -53,6 +53,9 @@ def test_refitted_heads_widen_the_limits():
     scales = dict.fromkeys(WEIGHTS, 1.0)
     moves = responses(generator, attributes, generator.draw(20), scales=scales, refits=refits)
     assert all(each.stderr > 0.01 for each in moves.ratio.values())
+    one = {name: heads[:1] for name, heads in refits.items()}
+    with pytest.raises(ScmError, match="one refit"):
+        responses(generator, attributes, generator.draw(20), scales=scales, refits=one)
 
 
 def test_what_has_no_gradient_is_refused():

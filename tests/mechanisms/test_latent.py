@@ -282,19 +282,18 @@ def morphomnist(n):
 @pytest.mark.parametrize("name", ["colored", "double_colored", "wildlife"])
 def test_the_cgn_authors_networks_are_generators(name):
     from scm.learning.cgn import CGN
-    from scm.mechanisms.cgn import compose
 
     cgn = CGN.from_published(PRETRAINED / "cgn_mnist" / f"{name}.pth")
-    sizes = [cgn.mechanisms[node].noise.width for node in ("M", "F", "B")]
-    labels = torch.tensor([3])
-
-    def images(z):
-        label = labels.expand(len(z))
-        parts = zip(("M", "F", "B"), z.split(sizes, 1), strict=True)
-        return compose(*(cgn.mechanisms[node].generate(u, label) for node, u in parts))
-
-    generator = LatentGenerator(images, sum(sizes), cgn.mechanisms["X"].type)
+    generator = cgn.as_generator(3)
     model = scm.SCM("Z -> X", Z=generator.prior, X=generator)
     made = model.sample(4, seed=0)["X"]
     assert made.shape == (4, 3, 32, 32)
     assert made.std() > 0.02
+    # The same noise in the CGN itself gives the same images.
+    noises = generator.draw(4).split([cgn.mechanisms[n].noise.width for n in ("M", "F", "B")], 1)
+    label = torch.full((4,), 3)
+    parts = [cgn.mechanisms[n].generate(u, label) for n, u in zip("MFB", noises, strict=True)]
+    mask, front, back = parts
+    torch.testing.assert_close(
+        generator.generate(generator.draw(4)), mask * front + (1 - mask) * back
+    )

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from scm.errors import MechanismError
 from scm.mechanisms.cgn import compose, label_copy
 from scm.mechanisms.cgn_encoder import ImageEncoder
 from scm.mechanisms.encoder import Encoder
+from scm.mechanisms.latent import LatentGenerator
 from scm.mechanisms.mechanism import Mechanism
 from scm.mechanisms.roots import Root
 from scm.mechanisms.structural import Structural
@@ -112,6 +114,40 @@ class CGN(SCM):
             )
         shape.temperature = float(temperature)  # type: ignore[assignment]
         return self
+
+    def as_generator(self, label: int) -> LatentGenerator:
+        """Images of one label, for audits: its latent is the noise of M, F and B side by side.
+
+        Args:
+            label: The label of shape, foreground and background.
+
+        Raises:
+            MechanismError: If there is no such label, or M, F and B share a latent.
+
+        Example:
+            >>> from scm.mechanisms.cgn import ColourTexture, Shape
+            >>> cgn = CGN(Shape(8, width=8), ColourTexture(8), ColourTexture(8, seed=1))
+            >>> generator = cgn.as_generator(3)
+            >>> generator.generate(generator.draw(2)).shape
+            torch.Size([2, 3, 8, 8])
+        """
+        parts = [self.mechanisms[node] for node in ("M", "F", "B")]
+        widths = [part.noise.width for part in parts if part.noise is not None]
+        if label not in range(self.classes) or len(widths) < len(parts):
+            raise MechanismError(
+                f"as_generator({label!r}) was called; expected a label from 0 to "
+                f"{self.classes - 1}, and mechanisms with a noise of their own"
+            )
+
+        def images(latents: Tensor) -> Tensor:
+            labels = torch.full((len(latents),), label, device=latents.device)
+            made = [
+                part(dict.fromkeys(part.parents, labels), noise)
+                for part, noise in zip(parts, latents.split(widths, 1), strict=True)
+            ]
+            return compose(*made)
+
+        return LatentGenerator(images, sum(widths), self.mechanisms["X"].type)
 
     @classmethod
     def from_published(cls, path: str | Path) -> CGN:
