@@ -47,18 +47,22 @@ class Whitening(nn.Module):
             )
         rows = images.flatten(1)
         mean = rows.mean(0)
-        spread, axes = torch.linalg.eigh(
-            torch.cov((rows - mean).T).double().reshape(rows.shape[1], -1)
-        )
-        spread, axes = spread.flip(0), axes.flip(1)
+        away = (rows - mean).double()
+        # Eigenvectors of the covariance, by way of the rows' products where these are fewer.
+        few = len(rows) < rows.shape[1]
+        products = (away @ away.T if few else away.T @ away) / (len(rows) - 1)
+        top = min(components, len(products))
+        spread, axes = _largest(products, top)
         rank = int((spread > spread[0] * 1e-6).sum()) if spread[0] > 0 else 0
         if components > rank:
             raise ScmError(
                 f"{components} components were asked for, but the images vary in {rank} "
                 "directions; ask for fewer, or give more images"
             )
-        kept = axes[:, :components] / spread[:components].sqrt()
-        self.share = float(spread[:components].sum() / spread.clamp_min(0).sum())
+        if few:
+            axes = away.T @ axes / (spread * (len(rows) - 1)).sqrt()
+        kept = axes / spread.sqrt()
+        self.share = float(spread.sum() / products.trace())
         self.register_buffer("mean", mean)
         self.register_buffer("directions", kept.to(rows.dtype))
         self.eval()
@@ -66,3 +70,15 @@ class Whitening(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Features ``(n, k)`` of images ``(n, *event)``."""
         return (images.flatten(1) - self.mean) @ self.directions
+
+
+def _largest(symmetric: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k largest eigenvalues, in descending order, and their vectors in columns."""
+    from scipy.linalg import eigh
+
+    n = len(symmetric)
+    values, vectors = eigh(symmetric.cpu().numpy(), subset_by_index=(n - k, n - 1))
+    return (
+        torch.from_numpy(values[::-1].copy()).to(symmetric),
+        torch.from_numpy(vectors[:, ::-1].copy()).to(symmetric),
+    )

@@ -16,10 +16,12 @@ IMAGES = torch.randn(200, 2, 3, generator=torch.Generator().manual_seed(0)) @ to
 )
 
 
-def test_principal_components_of_unit_variance():
-    found = Whitening(IMAGES, 4)
-    known = PCA(4, whiten=True).fit(IMAGES.flatten(1).numpy())
-    ours, theirs = found(IMAGES).numpy(), known.transform(IMAGES.flatten(1).numpy())
+@pytest.mark.parametrize("n", [200, 5])  # more images than pixels, and fewer
+def test_principal_components_of_unit_variance(n):
+    images = IMAGES[:n]
+    found = Whitening(images, 4)
+    known = PCA(4, whiten=True).fit(images.flatten(1).numpy())
+    ours, theirs = found(images).numpy(), known.transform(images.flatten(1).numpy())
     np.testing.assert_allclose(np.abs(ours), np.abs(theirs), atol=1e-3)
     assert found.share == pytest.approx(known.explained_variance_ratio_.sum(), abs=1e-4)
 
