@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import secrets
 from collections.abc import Mapping
@@ -10,11 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from scm.errors import ScmError
 from scm.mechanisms.pickled import read_pickled
 
-__all__ = ["read_checkpoint", "write_checkpoint"]
+__all__ = ["fingerprint", "read_checkpoint", "write_checkpoint"]
+
+
+def fingerprint(network: nn.Module, also: str = "") -> str:
+    """A digest of a network's weights, for the identity of a training that looks through it."""
+    digest = hashlib.sha256(also.encode())
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode())
+        flat = tensor.detach().cpu().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:

@@ -24,7 +24,7 @@ class VGGFeatures(nn.Module):
     """Features of images at some layers of a VGG network, finest first.
 
     Args:
-        name: "vgg16_bn" or "vgg19".
+        name: "vgg16", "vgg16_bn" or "vgg19".
         layers: Which, as places in torchvision's `features`; by default the first four
             max-poolings.
         weights: File of torchvision's published state dict; "cache" for torchvision's own
@@ -46,15 +46,17 @@ class VGGFeatures(nn.Module):
 
     def __init__(
         self,
-        name: Literal["vgg16_bn", "vgg19"] = "vgg16_bn",
+        name: Literal["vgg16", "vgg16_bn", "vgg19"] = "vgg16_bn",
         layers: Sequence[int] | None = None,
         weights: str | Path | None = None,
         range: tuple[float, float] = (-1.0, 1.0),
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if name not in ("vgg16_bn", "vgg19"):
-            raise ScmError(f"VGGFeatures({name!r}) was asked for; expected 'vgg16_bn' or 'vgg19'")
+        if name not in ("vgg16", "vgg16_bn", "vgg19"):
+            raise ScmError(
+                f"VGGFeatures({name!r}) was asked for; expected 'vgg16', 'vgg16_bn' or 'vgg19'"
+            )
         models = torchvision("models")
         with seeded(seed):
             try:

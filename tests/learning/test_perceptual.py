@@ -10,19 +10,7 @@ from torch import nn
 from scm.errors import ScmError
 from scm.learning.perceptual import VGGFeatures, content_loss, gram, style_loss
 from scm.vision import torchvision
-
-
-class SmallVGG(nn.Module):
-    """Four blocks under VGG's names, narrow enough for a test."""
-
-    def __init__(self, weights: None = None) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for inside, outside in ((3, 4), (4, 4), (4, 6), (6, 6)):
-            layers += [nn.Conv2d(inside, outside, 3, padding=1), nn.BatchNorm2d(outside)]
-            layers += [nn.ReLU(inplace=True), nn.MaxPool2d(2)]
-        self.features = nn.Sequential(*layers)
-        self.classifier = nn.Linear(6, 10)
+from tests.learning.cgn.shared import SmallVGG
 
 
 @pytest.fixture
@@ -127,7 +115,7 @@ def test_weights_that_cannot_be_downloaded_say_what_to_do(monkeypatch) -> None:
 
 
 def test_what_is_no_vgg_is_refused() -> None:
-    with pytest.raises(ScmError, match="expected 'vgg16_bn' or 'vgg19'"):
+    with pytest.raises(ScmError, match="expected 'vgg16', 'vgg16_bn' or 'vgg19'"):
         VGGFeatures("vgg11")
 
 

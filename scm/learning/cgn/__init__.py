@@ -23,7 +23,7 @@ from scm.learning.cgn.imagenet import (
     truncate,
 )
 from scm.learning.cgn.imagenet_training import ImageNetTraining, train_imagenet_cgn
-from scm.learning.cgn.losses import Weights
+from scm.learning.cgn.losses import Style, Weights
 from scm.learning.cgn.model import CGN
 from scm.learning.cgn.settings import SETTINGS, Settings, settings_of
 from scm.learning.cgn.training import train_cgn, untrained
@@ -38,6 +38,7 @@ __all__ = [
     "Limits",
     "Patches",
     "Settings",
+    "Style",
     "Weights",
     "imagenet_cgn",
     "mask_health",

@@ -23,7 +23,7 @@ from scm.learning.cgn.imagenet import (
     pseudo_images,
 )
 from scm.learning.cgn.model import CGN
-from scm.learning.checkpoint import read_checkpoint, write_checkpoint
+from scm.learning.checkpoint import fingerprint, read_checkpoint, write_checkpoint
 from scm.learning.perceptual import VGGFeatures
 from scm.mechanisms.biggan import BigGAN
 from scm.progress import progress_bar
@@ -129,8 +129,8 @@ def train_imagenet_cgn(
         "steps": json.dumps({"of": accumulate, "by": batch, "mixed": mixed, "every": every}),
         "rates": json.dumps(rates),
         "monitors": json.dumps([sorted(monitors or ()), watched]),
-        "teacher": _digest(teacher, f"{teacher.truncation}"),
-        "fixed networks": _digest(saliency) + ("" if vgg is None else _digest(vgg)),
+        "teacher": fingerprint(teacher, f"{teacher.truncation}"),
+        "fixed networks": fingerprint(saliency) + ("" if vgg is None else fingerprint(vgg)),
         "model": json.dumps([sorted(cgn.mechanisms), [m.truncation for m in mechanisms]]),
         "seed": str(seed),
     }
@@ -206,16 +206,6 @@ def composites(cgn: CGN, n: int, batch: int = 1, seed: int = 0) -> Iterator[Tens
 def _generator(seed: int, t: int) -> torch.Generator:
     digest = hashlib.sha256(f"{seed}\0ImageNet CGN\0{t}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") % 2**63)
-
-
-def _digest(network: torch.nn.Module, also: str = "") -> str:
-    """A fingerprint of a network's weights."""
-    digest = hashlib.sha256(also.encode())
-    for name, tensor in network.state_dict().items():
-        digest.update(name.encode())
-        flat = tensor.detach().cpu().reshape(-1)
-        digest.update(flat.view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def _watch(seen: MaskMonitor, limits: Limits, row: dict[str, float], t: int) -> None:

@@ -13,8 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scm.errors import ScmError
+from scm.learning.perceptual import VGGFeatures, gram
 
 __all__ = [
+    "Style",
     "Weights",
     "background",
     "binary",
@@ -115,6 +117,54 @@ def lsgan(scores: Tensor, *, real: bool) -> Tensor:
         (tensor(0.), tensor(0.5000))
     """
     return 0.5 * (scores - float(real)).square().mean()
+
+
+@dataclass(frozen=True, eq=False)
+class Style:
+    """`L_style = 5000 sum_l w_l^2 mean |G_l(x) - G_l(x')|`, which the authors' code adds on MNIST.
+
+    G_l are the Gram matrices of VGG16's features, x' real images that have nothing to do with x.
+    The paper does not mention it. Its weights w in the published runs: coloured (0.05, 0.1, 0.01,
+    0), double-coloured (0, 0.05, 0, 0.05), Wildlife (0.01, 0.05, 0, 0.01); features there are
+    those before the poolings, layers=(3, 8, 15, 22), of images that are not standardised.
+
+    Attributes:
+        vgg: Features of images in [0, 1], such as `VGGFeatures("vgg16", weights=FILE,
+            range=(0, 1))`. Without a file of weights its own are random, `vgg.trained` is False,
+            and tables must say so.
+        weights: w, one for each layer of the features.
+
+    Raises:
+        ScmError: If there is not a weight of 0 or more for each layer, or the features are of
+            images in another range.
+
+    Source: the authors' repository, imagenet/losses.py and mnists/experiments; Johnson, Alahi and
+    Fei-Fei (2016), section 3.2.
+    """
+
+    vgg: VGGFeatures
+    weights: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        layers = len(self.vgg.at)
+        if len(self.weights) != layers or not all(w >= 0 for w in self.weights):
+            raise ScmError(
+                f"Style(weights={self.weights}) was given; expected {layers} of 0 or more, one for "
+                "each layer of the features"
+            )
+        if tuple(self.vgg.range) != (0.0, 1.0):
+            raise ScmError(
+                f"Style() was given features of images in {list(self.vgg.range)}; give "
+                "VGGFeatures(..., range=(0, 1))"
+            )
+
+    def __call__(self, images: Tensor, real: Tensor) -> Tensor:
+        """The loss of images `(n, 3, h, w)` beside as many real ones, as a scalar."""
+        with torch.no_grad():
+            wanted = self.vgg(real)
+        layers = zip(self.weights, self.vgg(images), wanted, strict=True)
+        terms = [w**2 * (gram(f) - gram(g)).abs().mean() for w, f, g in layers]
+        return 5000 * torch.stack(terms).sum()
 
 
 def binary(masks: Tensor) -> Tensor:

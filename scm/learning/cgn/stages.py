@@ -140,12 +140,13 @@ class Adversarial(Stage):
     """The paper's recipe: all mechanisms from prior noise, against one discriminator.
 
     `L = L_adv + L_binary + L_mask + L_edge + L_text + L_bg`, least squares. The published
-    code adds a style loss of VGG16 to it; here `texture` and `background` may.
+    code adds a style loss of VGG16, which `style` may hold; `texture` and `background` stand in.
 
     Source: Sauer and Geiger (2021), section 3.1 ("we could use an adversarial loss").
     """
 
     name = "adversarial"
+    style: losses.Style | None = None
 
     def __init__(self, cgn: CGN, settings: Settings) -> None:
         super().__init__(cgn, settings)
@@ -172,6 +173,8 @@ class Adversarial(Stage):
         self._descend("critic", judged, lr)
         loss = self._of_masks(t, m) + self._of_textures(images, m, f, b)
         loss = loss + weights.adversarial * losses.lsgan(critic(fake, labels), real=True)
+        if self.style is not None:
+            loss = loss + self.style(fake, images)
         self._descend("made", loss, lr)
         return m
 

@@ -14,13 +14,14 @@ from torch import Tensor
 
 from scm.errors import ScmError
 from scm.learning.cgn.health import MaskMonitor
+from scm.learning.cgn.losses import Style
 from scm.learning.cgn.model import CGN, image_encoder
 from scm.learning.cgn.prior import standardise
 from scm.learning.cgn.segmentation import Segmenting, collect_patches
 from scm.learning.cgn.settings import Settings, settings_of
 from scm.learning.cgn.stages import Adversarial, Autoencoding, Stage
 from scm.learning.cgn.starts import start_colours, start_odds
-from scm.learning.checkpoint import read_checkpoint, write_checkpoint
+from scm.learning.checkpoint import fingerprint, read_checkpoint, write_checkpoint
 from scm.learning.ranks import Fabric, Ranks
 from scm.mechanisms.cgn import ColourTexture, Labelled, Shape
 from scm.mechanisms.cgn_conv import ConvShape, ConvTexture
@@ -49,6 +50,7 @@ def train_cgn(
     every: int = 100,
     progress: bool = True,
     fabric: Fabric | None = None,
+    style: Style | None = None,
     **changes: Any,
 ) -> CGN:
     """Train a CGN on confounded images and their labels.
@@ -67,6 +69,7 @@ def train_cgn(
         every: Steps between checkpoints.
         progress: Show a progress bar, on a terminal or in a notebook.
         fabric: A launched `lightning_fabric.Fabric`, to train on several devices; as in `train`.
+        style: A style loss beside the others, for the recipe "adversarial".
         **changes: Settings that differ.
 
     Returns:
@@ -85,8 +88,13 @@ def train_cgn(
     if every < 1:
         raise ScmError(f"every={every} was given; expected a checkpoint each 1 or more steps")
     _check(images, labels, own)
+    if style is not None and own.recipe != "adversarial":
+        raise ScmError(
+            f"style= was given to the recipe {own.recipe!r}, which has no use for it; leave it "
+            "out, or give recipe='adversarial'"
+        )
     path = None if checkpoint is None else Path(checkpoint)
-    run = _Run(images, labels, own, seed, path, every, Ranks(fabric))
+    run = _Run(images, labels, own, seed, path, every, Ranks(fabric), style)
     return run.train(progress)
 
 
@@ -139,7 +147,9 @@ class _Run:
         path: Path | None,
         every: int,
         ranks: Ranks,
+        style: Style | None = None,
     ) -> None:
+        self.style = style
         self.ranks, self.rows = ranks, ranks.rows(settings.batch)
         self.images, self.labels, self.settings = images, labels, settings
         self.seed, self.path, self.every = seed, path, every
@@ -158,6 +168,8 @@ class _Run:
             "seed": str(seed),
             "data": digest.hexdigest(),
         }
+        if style is not None:
+            self.identity["style"] = fingerprint(style.vgg, f"{style.vgg.at} {style.weights}")
 
     def train(self, progress: bool) -> CGN:
         stages: list[type[Stage]] = [_STAGES[self.settings.textures]]
@@ -185,6 +197,8 @@ class _Run:
 
     def _stage(self, number: int, stage: Stage, state: Any, progress: bool) -> None:
         start, stage.ranks = 0, self.ranks
+        if isinstance(stage, Adversarial):
+            stage.style = self.style
         stage.beside.to(self.images)
         if state is not None:
             self._take(state)

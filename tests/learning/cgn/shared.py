@@ -1,15 +1,28 @@
-"""A confounded toy set and tiny settings that train in a second."""
+"""A confounded toy set, tiny settings that train in a second, and a narrow VGG."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from scm.learning.cgn import Settings, settings_of
 
 COLOURS = torch.tensor([[0.9, 0.1, 0.1], [0.1, 0.9, 0.2], [0.2, 0.2, 0.9]])
+
+
+class SmallVGG(nn.Module):
+    """Four blocks under VGG's names, narrow enough for a test."""
+
+    def __init__(self, weights: None = None) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for inside, outside in ((3, 4), (4, 4), (4, 6), (6, 6)):
+            layers += [nn.Conv2d(inside, outside, 3, padding=1), nn.BatchNorm2d(outside)]
+            layers += [nn.ReLU(inplace=True), nn.MaxPool2d(2)]
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Linear(6, 10)
 
 
 def toy(n: int = 120, size: int = 8, seed: int = 0) -> tuple[Tensor, Tensor]:

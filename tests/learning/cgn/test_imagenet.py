@@ -28,6 +28,7 @@ from scm.learning.inception import InceptionScore
 from scm.learning.perceptual import VGGFeatures, style_loss
 from scm.mechanisms.biggan import BigGAN
 from scm.vision import torchvision
+from tests.learning.cgn.shared import SmallVGG
 
 pytest.importorskip("pytorch_pretrained_biggan")
 
@@ -62,20 +63,10 @@ class Brightness(nn.Module):
         return self.conv(images).sigmoid()
 
 
-def small_vgg(weights: None = None) -> nn.Module:
-    layers: list[nn.Module] = []
-    for inside, outside in ((3, 4), (4, 4), (4, 6), (6, 6)):
-        layers += [nn.Conv2d(inside, outside, 3, padding=1), nn.BatchNorm2d(outside)]
-        layers += [nn.ReLU(), nn.MaxPool2d(2)]
-    network = nn.Module()
-    network.features = nn.Sequential(*layers)
-    return network
-
-
 @pytest.fixture(scope="module")
 def vgg():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torchvision("models"), "vgg16_bn", small_vgg)
+        patch.setattr(torchvision("models"), "vgg16_bn", SmallVGG)
         return VGGFeatures()
 
 

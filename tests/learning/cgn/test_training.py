@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from scm.errors import ScmError
-from scm.learning.cgn import Settings, Weights, settings_of, train_cgn, untrained
+from scm.learning.cgn import Settings, Style, Weights, settings_of, train_cgn, untrained
 from scm.learning.cgn.stages import Adversarial, Autoencoding, one_cycle
-from tests.learning.cgn.shared import tiny, toy
+from scm.learning.perceptual import VGGFeatures
+from scm.vision import torchvision
+from tests.learning.cgn.shared import SmallVGG, tiny, toy
 
 RUNS = {
     "autoencoder": tiny(),
@@ -125,6 +128,48 @@ def test_the_adversarial_loss_alone_moves_the_mechanisms_where_it_is_on() -> Non
     start = torch.cat([p.detach().flatten() for p in untrained(RUNS["adversarial"]).parameters()])
     assert torch.equal(after_a_step(0.0), start)
     assert not torch.equal(after_a_step(1.0), start)
+
+
+@pytest.fixture
+def style(monkeypatch: pytest.MonkeyPatch) -> Style:
+    monkeypatch.setattr(torchvision("models"), "vgg16", SmallVGG)
+    return Style(VGGFeatures("vgg16", layers=(3, 7), range=(0, 1)), (0.3, 0.1))
+
+
+def test_the_style_loss_is_that_of_the_published_code(style: Style) -> None:
+    made, real = (
+        torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(s)) for s in (0, 1)
+    )
+    expected = 0.0
+    pairs = zip(style.weights, style.vgg(made), style.vgg(real), strict=True)
+    for weight, f, g in pairs:
+        n, c, h, w = f.shape
+        for i in range(n):
+            grams = [v[i].reshape(c, -1).numpy() for v in (f, g)]
+            a, b = (x @ x.T / (c * h * w) for x in grams)
+            expected += 5e3 * weight**2 * float(np.abs(a - b).mean()) / n
+    assert float(style(made, real)) == pytest.approx(expected, rel=1e-4)
+    assert not style.vgg.trained
+
+
+def test_a_style_loss_is_learned_and_belongs_to_the_run(style: Style, tmp_path: Path) -> None:
+    images, labels = toy()
+    plain = train_cgn(images, labels, RUNS["adversarial"])
+    path = tmp_path / "run.ckpt"
+    styled = train_cgn(images, labels, RUNS["adversarial"], style=style, checkpoint=path)
+    moved = {
+        node: not torch.equal(*(cgn.mechanisms[node].linear.weight for cgn in (plain, styled)))
+        for node in ("M", "F", "B")
+    }
+    assert moved == dict.fromkeys("MFB", True)
+    with pytest.raises(ScmError, match="another training's .style was"):
+        train_cgn(images, labels, RUNS["adversarial"], checkpoint=path)
+    with pytest.raises(ScmError, match="has no use for it; leave it out"):
+        train_cgn(images, labels, tiny(), style=style)
+    with pytest.raises(ScmError, match="expected 2 of 0 or more, one for each layer"):
+        replace(style, weights=(1.0, 1.0, 1.0))
+    with pytest.raises(ScmError, match=r"range=\(0, 1\)"):
+        replace(style, vgg=VGGFeatures("vgg16", layers=(3, 7)))
 
 
 def test_the_weights_are_the_moving_average_of_those_of_each_step(
