@@ -26,7 +26,7 @@ from scm.worlds.samples import Samples
 
 OURS = "scm: one sweep"
 PLAIN = "one pass of all networks for each image"
-BATCH = 1_000
+BATCH = 50  # of 25 to 1,000, about the fastest
 
 
 def shared(units: Samples, labels: int) -> Tensor:
