@@ -182,7 +182,10 @@ class BigGANMask(BigGAN):
 
 
 def salient(network: nn.Module, images: Tensor) -> Tensor:
-    """Saliency `(n, 1, h, w)` of images in [-1, 1], prepared as U2-Net was trained."""
+    """Saliency `(n, 1, h, w)` of images in [-1, 1], prepared as U2-Net was trained.
+
+    The CGN's code shows them to U2-Net as they are.
+    """
     scaled = (images + 1) / 2
     scaled = scaled / scaled.amax((1, 2, 3), keepdim=True).clamp_min(1e-6)
     mean, deviation = (scaled.new_tensor(v)[:, None, None] for v in (_MEAN, _DEVIATION))

@@ -97,7 +97,8 @@ class U2Net(nn.Module):
         ScmError: If the file does not hold this network.
 
     Source: Qin et al. (2020), figure 5 and table 1. The published networks expect images
-    divided by their maximum, then standardised by ImageNet's mean and deviation.
+    divided by their maximum, then standardised by ImageNet's mean and deviation. Maps are enlarged
+    as there, `align_corners=False`; the CGN's copy of the network aligns corners.
 
     Example:
         >>> U2Net(small=True).eval()(torch.zeros(1, 3, 32, 32)).shape

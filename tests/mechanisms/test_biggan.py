@@ -33,6 +33,36 @@ def test_u2net_has_the_published_number_of_parameters(small: bool, count: int) -
     assert parameters(U2Net(small)) == count
 
 
+def published_names() -> set[str]:
+    """Names in the files u2net.pth and u2netp.pth of the repository xuebinqin/U-2-Net."""
+    heights = {f"stage{k}": max(4, 8 - k) for k in range(1, 7)}
+    heights |= {f"stage{k}d": max(4, 8 - k) for k in range(1, 6)}
+    batch_norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    names = {f"{part}.{leaf}" for part in ("outconv", *(f"side{k}" for k in range(1, 7)))
+             for leaf in ("weight", "bias")}  # fmt: skip
+    for stage, height in heights.items():
+        steps = ["in", *map(str, range(1, height + 1)), *(f"{k}d" for k in range(1, height))]
+        for step in steps:
+            names |= {f"{stage}.rebnconv{step}.conv_s1.{leaf}" for leaf in ("weight", "bias")}
+            names |= {f"{stage}.rebnconv{step}.bn_s1.{leaf}" for leaf in batch_norm}
+    return names
+
+
+def test_u2net_reads_the_published_names_and_refuses_other_shapes(tmp_path) -> None:
+    assert set(U2Net(small=False).state_dict()) == published_names()
+    trained = U2Net(small=True, seed=7).eval()
+    assert set(trained.state_dict()) == published_names()
+    torch.save(trained.state_dict(), tmp_path / "u2netp.pth")
+    images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    read = U2Net(small=True, weights=tmp_path / "u2netp.pth").eval()
+    assert torch.equal(read(images), trained(images))
+    other = (
+        r"stage1\.rebnconv1\.conv_s1\.weight has shape \(16, 64, 3, 3\), expected \(32, 64, 3, 3\)"
+    )
+    with pytest.raises(ScmError, match=other):
+        U2Net(small=False, weights=tmp_path / "u2netp.pth")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("side", "millions"), [(128, 50.4), (256, 55.9), (512, 56.2)])
 def test_biggan_has_the_published_number_of_parameters(side: int, millions: float) -> None:
