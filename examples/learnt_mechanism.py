@@ -54,8 +54,8 @@ for x in acts:
 # What would have been
 # --------------------
 # A flow is invertible in its noise, so the abduction is exact for the learnt model, and each row
-# has one counterfactual. The truth's is beside it: most agree, but the flow blurs the gap between the
-# humps, and puts a few rows from there on the other side.
+# has one counterfactual. The truth's is beside it: most agree, but the flow blurs the gap between
+# the humps, and puts a few rows from there on the other side.
 
 few = rows[:400]
 learnt = model.abduct({name: few[name] for name in few}).do(X=1.5)["Y"]

@@ -64,20 +64,17 @@ for name, row in zip(methods, shares, strict=True):
     print(f"{name}: x -> y {[f'{share:.0%}' for share in row[:, 0].tolist()]}")
 
 # %%
-# No method is right everywhere, and all but the first always speak: on linear normal pairs too, whose
-# direction no data show, and on pairs with a hidden cause, which have none. An audit therefore
-# tests, and abstains.
+# No method is right everywhere, and all but the first always speak: also on linear normal pairs,
+# whose direction no data show, and on pairs with a hidden cause, which have none. An audit
+# therefore tests, and abstains.
 
+STYLES = {"x -> y": ("#1f5f8b", ""), "no arrow": ("white", ""), "y -> x": ("#d1741c", "///")}
 figure, axes = plt.subplots(1, len(pairs), figsize=(10, 3), sharey=True, layout="constrained")
 for ax, world, column in zip(axes, pairs, shares.unbind(1), strict=True):
     left = torch.zeros(len(methods))
-    words = ("x -> y", "no arrow", "y -> x")
-    for share, color, hatch, word in zip(
-        column.T, ("#1f5f8b", "white", "#d1741c"), ("", "", "///"), words, strict=True
-    ):
-        ax.barh(
-            range(len(methods)), share, left=left, color=color, hatch=hatch, ec="black", label=word
-        )
+    for share, (word, (color, hatch)) in zip(column.T, STYLES.items(), strict=True):
+        look = {"color": color, "hatch": hatch, "ec": "black", "label": word}
+        ax.barh(range(len(methods)), share, left=left, **look)
         left += share
     ax.set(title=world, xlim=(0, 1), xticks=[0, 0.5, 1])
 axes[0].set(yticks=range(len(methods)), yticklabels=list(methods))
