@@ -20,12 +20,16 @@ from scm.errors import ScmError
 __all__ = ["Augmented", "Batch", "LabelledImages", "Mixed", "Source", "Stream"]
 
 
+_ROUNDING = 1e-3  # of the probabilities of a soft label
+
+
 class Batch(NamedTuple):
     """Images with their labels, and the group of each where groups are known.
 
     Attributes:
         images: `(n, channels, height, width)`.
-        labels: Classes, int64: `(n,)`, or `(n, K)` for an ensemble of K heads.
+        labels: Classes, int64: `(n,)`, or `(n, K)` for an ensemble of K heads; or soft labels,
+            the probability of each class `(n, classes)`.
         groups: Groups `(n,)`, int64, or None.
     """
 
@@ -43,6 +47,12 @@ class Batch(NamedTuple):
         groups = None if self.groups is None else self.groups[rows]
         return Batch(self.images[rows], self.labels[rows], groups)
 
+    @property
+    def heads(self) -> int | None:
+        """For how many heads of an ensemble there are labels; None where one label is for all."""
+        labels = self.labels
+        return None if labels.ndim < 2 or labels.is_floating_point() else labels.shape[1]
+
 
 @runtime_checkable
 class Source(Protocol):
@@ -57,8 +67,8 @@ def checked(batch: Batch) -> Batch:
     """Return the batch.
 
     Raises:
-        ScmError: If images and labels do not match, images are no floating point, or labels no
-            classes.
+        ScmError: If images and labels do not match, images are no floating point, or labels
+            neither classes nor probabilities of classes.
     """
     images, labels, groups = batch.images, batch.labels, batch.groups
     if images.ndim != 4 or labels.shape[:1] != images.shape[:1] or not len(labels):
@@ -70,10 +80,17 @@ def checked(batch: Batch) -> Batch:
         raise ScmError(
             f"images are {images.dtype}; expected floating point, such as images / 255 of bytes"
         )
-    if labels.ndim not in (1, 2) or labels.dtype != torch.int64 or int(labels.min()) < 0:
+    if labels.ndim == 2 and labels.is_floating_point():
+        off = float((labels.sum(1) - 1).abs().max())
+        if not (off <= _ROUNDING and float(labels.min()) >= 0):
+            raise ScmError(
+                f"soft labels of shape {tuple(labels.shape)} are no probabilities (a row's sum is "
+                f"off by {off:.3g}, the least is {float(labels.min()):.3g}); expected (n, classes)"
+            )
+    elif labels.ndim not in (1, 2) or labels.dtype != torch.int64 or int(labels.min()) < 0:
         raise ScmError(
             f"labels are {labels.dtype} of shape {tuple(labels.shape)}; expected int64 classes 0, "
-            "1, ..."
+            "1, ..., or probabilities (n, classes)"
         )
     if groups is not None and (groups.shape != labels.shape[:1] or groups.dtype != torch.int64):
         raise ScmError(
@@ -88,7 +105,8 @@ class LabelledImages:
 
     Args:
         images: `(n, channels, height, width)`.
-        labels: Classes, int64: `(n,)`, or `(n, K)` for an ensemble of K heads.
+        labels: Classes, int64: `(n,)`, or `(n, K)` for an ensemble of K heads; or soft labels,
+            probabilities `(n, classes)`.
         groups: Groups `(n,)`, int64, for `GroupDRO`.
 
     Raises:
@@ -257,12 +275,15 @@ class Augmented:
 def _join(parts: Sequence[Batch]) -> Batch:
     if len(parts) == 1:
         return parts[0]
-    shapes = {(b.images.shape[1:], b.labels.shape[1:], b.groups is None) for b in parts}
+    shapes = {
+        (b.images.shape[1:], b.labels.shape[1:], b.labels.dtype, b.groups is None) for b in parts
+    }
     if len(shapes) > 1:
         shown = [(tuple(b.images.shape), tuple(b.labels.shape)) for b in parts]
         raise ScmError(
             f"images and labels of shapes {shown} do not fit into one batch; resize the images, "
-            "and give all of them the same kind of labels (and groups, or none), or train on the "
+            "and give all of them the same kind of labels (soft ones of classes are "
+            "torch.nn.functional.one_hot(labels).float()), and groups or none; or train on the "
             "sources as separate environments"
         )
     images, labels = torch.cat([b.images for b in parts]), torch.cat([b.labels for b in parts])

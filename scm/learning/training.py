@@ -28,10 +28,11 @@ from scm.progress import progress_bar
 
 __all__ = ["Selection", "Trained", "train"]
 
-Selection = Literal["last", "validation", "oracle"]
+Selection = Literal["last", "validation", "worst-group", "oracle"]
 _MEANING = {
     "last": "the last step",
     "validation": "best on held-out images of the training domain",
+    "worst-group": "best on the worst group of held-out images of the training domain",
     "oracle": "best on held-out images of the test domain (oracle)",
 }
 
@@ -103,10 +104,11 @@ def train(
         objective: What to minimise; `ERM()` by default.
         recipe: The settings; `Recipe()` by default.
         selection: Which weights to return: "last"; "validation", the best on held-out images of
-            the training domain; "oracle", the best on held-out images of the *test* domain, which
-            nobody has who needs the classifier.
-        validation: Images and labels `(n,)` for the last two, or one such pair an environment
-            (their mean accuracy counts). Never the test images themselves.
+            the training domain; "worst-group", the best where these are worst; "oracle", the best
+            on held-out images of the *test* domain, which nobody has who needs the classifier.
+        validation: Images and labels `(n,)` for all but "last", or one such pair an environment or
+            group, whose mean accuracy counts, or the lowest of "worst-group". Never the test
+            images themselves.
         every: Steps between evaluations and checkpoints.
         seed: Seed of the order of images and of the objective's randomness.
         checkpoint: File to go on from if it is there, and written while training.
@@ -170,7 +172,8 @@ def train(
             "run": repr((seed, selection, every, len(sources))),
             "data": _digest(first),
         }
-        run = _Run(network, objective.to(device), recipe, seed, identity, held_out, ranks)
+        worst = selection == "worst-group"
+        run = _Run(network, objective.to(device), recipe, seed, identity, held_out, worst, ranks)
         if checkpoint is not None and Path(checkpoint).exists():
             run.resume(checkpoint)
         ranks.agree(network.state_dict(), identity, run.step)
@@ -201,10 +204,11 @@ class _Run:
         seed: int,
         identity: dict[str, str],
         held_out: Sequence[tuple[Tensor, Tensor]],
+        worst: bool,
         ranks: Ranks,
     ) -> None:
         self.network, self.objective, self.recipe, self.seed = network, objective, recipe, seed
-        self.identity, self.held_out, self.ranks = identity, held_out, ranks
+        self.identity, self.held_out, self.worst, self.ranks = identity, held_out, worst, ranks
         self.spread = ranks.spread(network)
         parameters = [*network.parameters(), *objective.parameters()]
         self.optimiser, self.schedule = recipe.make(parameters)
@@ -240,6 +244,8 @@ class _Run:
         if not self.held_out:
             return
         scores = [accuracy(self.network, images, labels) for images, labels in self.held_out]
+        if self.worst:
+            scores = [min(scores, key=float)]
         value = sum(s.value for s in scores) / len(scores)
         if self.best is None or value > self.best["value"]:
             error = math.hypot(*(s.stderr for s in scores)) / len(scores)
@@ -311,14 +317,21 @@ def _held_out(selection: Selection, validation: Any) -> Sequence[tuple[Tensor, T
     if selection not in get_args(Selection):
         raise ScmError(
             f"selection={selection!r} was given; expected 'last', 'validation' (held-out images of "
-            "the training domain) or 'oracle' (of the test domain)"
+            "the training domain), 'worst-group' (of its groups) or 'oracle' (of the test domain)"
         )
     if (selection == "last") != (validation is None):
         raise ScmError(
             f"selection={selection!r} was given with{'out' if validation is None else ''} "
             "validation images; give images and labels as validation=, and say whether they are of "
-            "the training domain (selection='validation') or of the test domain ('oracle')"
+            "the training domain (selection='validation', 'worst-group') or the test domain "
+            "('oracle')"
         )
     if validation is None:
         return []
-    return [validation] if isinstance(validation[0], Tensor) else list(validation)
+    pairs = [validation] if isinstance(validation[0], Tensor) else list(validation)
+    if selection == "worst-group" and len(pairs) < 2:
+        raise ScmError(
+            "selection='worst-group' was given one pair of validation images and labels; expected "
+            "a pair for each group"
+        )
+    return pairs

@@ -25,6 +25,7 @@ from scm.learning import (
     Ramp,
     SmallCNN,
     VREx,
+    Weighted,
 )
 from scm.learning.objectives import Moment, colour_bins
 from scm.learning.objectives.irm import scale_gradient
@@ -154,6 +155,30 @@ def test_group_dro_refuses_what_has_no_groups() -> None:
         loss(GroupDRO(groups=2), [batch(2, 0, groups=[0, 5])])
     with pytest.raises(ScmError, match="have none"):
         loss(GroupDRO(groups=2), [batch(2, 0)])
+
+
+@pytest.mark.parametrize(
+    "objective", [ERM(), IRM(3.0), VREx(3.0), GroupDRO(eta=2.0), Weighted(1.0, 0.5), Mixup()]
+)
+def test_soft_labels_of_one_class_are_that_class(objective: Objective) -> None:
+    hard = [batch(4, 0), batch(6, 1)]
+    soft = [b._replace(labels=nn.functional.one_hot(b.labels, 3).double()) for b in hard]
+    assert loss(objective, soft) == pytest.approx(loss(objective, hard))
+
+
+def test_soft_labels_weigh_the_risks_of_the_classes() -> None:
+    b = batch(6, 0, groups=[0, 1, 1, 0, 0, 1])
+    p = torch.rand(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    p = p / p.sum(1, keepdim=True)
+    each = [risks(b._replace(labels=torch.full((6,), k))) for k in range(3)]
+    expected = sum(p[:, k].numpy() * each[k] for k in range(3))
+    objective = GroupDRO(groups=2)
+    objective.start(Pixels(), [b], 0)
+    found = objective.risks([Pixels()(b.images)], [b._replace(labels=p)])
+    inside = b.groups.numpy() == 0  # type: ignore[union-attr]
+    assert found.tolist() == pytest.approx([expected[inside].mean(), expected[~inside].mean()])
+    with pytest.raises(ScmError, match=r"soft labels of shape \(6, 2\) were given to logits"):
+        loss(ERM(), [b._replace(labels=p[:, :2])])
 
 
 def test_mixup_mixes_images_and_labels_alike() -> None:

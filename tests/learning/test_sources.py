@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from scm import ScmError
 from scm.learning import Augmented, AutoAugment, LabelledImages, Mixed, PixelNoise, Stream
@@ -117,6 +117,14 @@ def test_bad_labels_are_refused() -> None:
         LabelledImages(images, labels, labels[:2])
     with pytest.raises(ScmError, match="expected \\(n, channels"):
         next(Stream([(images[0], labels)]).batches(2))
+    soft = nn.functional.one_hot(labels, 5).float()
+    assert next(LabelledImages(images, soft).batches(3)).labels.shape == (3, 5)
+    for wrong, problem in ((2 * soft, "off by 1,"), (3 * soft - 0.4, "least is -0.4")):
+        with pytest.raises(ScmError, match=rf"are no probabilities .*{problem}"):
+            LabelledImages(images, wrong)
+    both = [LabelledImages(images, labels), LabelledImages(images, soft)]
+    with pytest.raises(ScmError, match="one_hot"):
+        next(Mixed(both).batches(4))
     with pytest.raises(ScmError, match=r"torch.uint8; expected floating point, such as images / 2"):
         LabelledImages((255 * images).byte(), labels)
 

@@ -171,6 +171,44 @@ def test_the_best_weights_are_selected_and_named(selection: str) -> None:
     assert (last.step, last.score) == (6, None)
 
 
+class AtStep(nn.Module):
+    """A classifier of ones that is right of the images whose value is the number of the step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.step = nn.Parameter(torch.zeros(()))
+
+    def forward(self, images: Tensor) -> Tensor:
+        right = images[:, 0, 0, 0].round() == (-10 * self.step.detach()).round()
+        return torch.stack([~right, right], 1).float() + 1e-3 * self.step
+
+
+def test_the_worst_group_selects() -> None:
+    def group(*steps: float) -> tuple[Tensor, Tensor]:
+        return torch.tensor(steps).float().view(-1, 1, 1, 1), torch.ones(len(steps)).long()
+
+    groups = [group(1, 1, 1, 2), group(0, 0, 0, 2)]
+    recipe = Recipe(steps=4, batch=2, lr=0.1, optimiser="sgd", schedule="steps")
+    found = {
+        selection: train(
+            AtStep(), LabelledImages(*groups[0]), Down(), recipe=recipe, every=1,
+            selection=selection, validation=groups,
+        )
+        for selection in ("validation", "worst-group")
+    }  # fmt: skip
+    mean, worst = found["validation"], found["worst-group"]
+    assert mean.score is not None
+    assert worst.score is not None
+    assert (mean.step, mean.score.value, mean.score.n) == (1, 0.375, 8)
+    assert (worst.step, worst.score.value, worst.score.n) == (2, 0.25, 4)
+    assert "the worst group of held-out images" in worst.note
+    with pytest.raises(ScmError, match="a pair for each group"):
+        train(
+            AtStep(), LabelledImages(*groups[0]), recipe=recipe, selection="worst-group",
+            validation=groups[0],
+        )  # fmt: skip
+
+
 def test_selection_must_say_what_it_uses() -> None:
     data = bars(40, 0)
     for options in ({"selection": "oracle"}, {"validation": data}, {"selection": "best"}):

@@ -90,7 +90,8 @@ class GroupDRO(Objective):
             if (groups is None) == (self.groups is not None):
                 raise ScmError("some images have groups and others, or GroupDRO(), have none")
             each.append(cross_entropy(f, batch.labels, reduction="none"))
-            where.append(batch.labels.new_full((len(f),), k) if groups is None else groups)
+            alone = torch.full((len(f),), k, device=f.device)
+            where.append(alone if groups is None else groups)
         losses, rows = torch.cat(each), torch.cat(where)
         if int(rows.min()) < 0 or int(rows.max()) >= count:
             raise ScmError(

@@ -63,11 +63,12 @@ def scale_gradient(found: Tensor, labels: Tensor) -> Tensor:
 
     Args:
         found: Logits `(n, classes)` or `(n, K, classes)`.
-        labels: Classes `(n,)` or `(n, K)`.
+        labels: Classes `(n,)` or `(n, K)`, or probabilities `(n, classes)`.
 
     Example:
         >>> scale_gradient(torch.tensor([[2.0, 0.0]]), torch.tensor([0]))
         tensor(-0.2384)
     """
-    surplus = found.softmax(-1) - F.one_hot(labels, found.shape[-1])
+    target = labels if labels.is_floating_point() else F.one_hot(labels, found.shape[-1])
+    surplus = found.softmax(-1) - target
     return (surplus * found).sum(-1).mean()

@@ -92,7 +92,7 @@ def scores(network: nn.Module, batches: Sequence[Batch]) -> list[Tensor]:
     if len(shapes) > 1:
         raise ScmError(f"environments have images of shapes {shapes}; resize them to one")
     images = torch.cat([batch.images for batch in batches])
-    heads = {batch.labels.shape[1] for batch in batches if batch.labels.ndim == 2}
+    heads = {batch.heads for batch in batches if batch.heads is not None}
     if not heads:
         return list(network(images).split(sizes))
     names = getattr(network, "names", ())
@@ -103,7 +103,7 @@ def scores(network: nn.Module, batches: Sequence[Batch]) -> list[Tensor]:
         )
     each: Sequence[Tensor] = network.heads(images).split(sizes)  # type: ignore[operator]
     return [
-        found if batch.labels.ndim == 2 else found.mean(1)
+        found.mean(1) if batch.heads is None else found
         for found, batch in zip(each, batches, strict=True)
     ]
 
@@ -111,19 +111,28 @@ def scores(network: nn.Module, batches: Sequence[Batch]) -> list[Tensor]:
 def cross_entropy(found: Tensor, labels: Tensor, reduction: str = "mean") -> Tensor:
     """Risk `-log softmax(f)_y`, the mean over images, and over the heads where there are some.
 
+    Of a soft label p it is `-sum_k p_k log softmax(f)_k`.
+
     Args:
         found: Logits `(n, classes)` or `(n, K, classes)`.
-        labels: Classes `(n,)` or `(n, K)`.
+        labels: Classes `(n,)` or `(n, K)`, or probabilities `(n, classes)`.
         reduction: "mean" for a scalar, "none" for `(n,)`.
 
     Raises:
-        ScmError: If a label is not among the classes.
+        ScmError: If a label is not among the classes, or has other classes than the logits.
 
     Example:
         >>> cross_entropy(torch.zeros(4, 10), torch.arange(4))
         tensor(2.3026)
     """
     classes = found.shape[-1]
+    if labels.is_floating_point():
+        if labels.shape != found.shape:
+            raise ScmError(
+                f"soft labels of shape {tuple(labels.shape)} were given to logits of shape "
+                f"{tuple(found.shape)}; expected the probability of each class"
+            )
+        return F.cross_entropy(found, labels, reduction=reduction)
     if int(labels.max()) >= classes:
         raise ScmError(
             f"label {int(labels.max())} was given to a network with {classes} classes; expected "
