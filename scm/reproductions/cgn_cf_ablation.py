@@ -2,7 +2,7 @@
 
 The images are a finite set that comes again when it is used up: n images of n / ratio units,
 each unit's shape with `ratio` textures and backgrounds. All classifiers take as many steps, so
-a small set is seen more often: 128,000 images in all, of which 10^6 would be seen in part.
+a small set is seen more often: 76,800 images in all, so that 10^5 are not all seen.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ def _tabulate(
     found: _Found,
     chosen_by: str = "",
 ) -> None:
-    seen = recipe_of(study).steps * 128
+    recipe = recipe_of(study)
+    seen = recipe.steps * recipe.batch
     for ratio, n in product(ratios, counts):
         if values := found.get((kind, ratio, n)):
             times = f"each seen {seen / n:.1f} times" if n < seen else f"{seen:,} of them are seen"
