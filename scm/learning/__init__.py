@@ -18,7 +18,12 @@ from scm.learning.explanations import features, grad_cam, mask_iou, tsne
 from scm.learning.gan import ConditionalGAN, GeneratedImages, train_gan
 from scm.learning.heads import HeadEnsemble
 from scm.learning.image_sets import beyond_imagenet, mean_corruption_error, top_k
-from scm.learning.inception import InceptionScore, inception_score
+from scm.learning.inception import (
+    FrechetDistance,
+    InceptionScore,
+    frechet_distance,
+    inception_score,
+)
 from scm.learning.interventional import GENINT_VARIANTS, Variant
 from scm.learning.networks import ConvNet, Grey, SmallCNN, Standardise, torchvision_classifier
 from scm.learning.objectives import (
@@ -61,6 +66,7 @@ __all__ = [
     "ConvNet",
     "DoubtfulMergeWarning",
     "Ensemble",
+    "FrechetDistance",
     "GeneratedImages",
     "Grey",
     "GroupDRO",
@@ -92,6 +98,7 @@ __all__ = [
     "coarse",
     "corruption_error",
     "features",
+    "frechet_distance",
     "grad_cam",
     "group_accuracies",
     "inception_score",

@@ -1,4 +1,4 @@
-"""Inception Score: against torchmetrics, its bounds, and what stands in for Inception-v3."""
+"""Inception Score and FID: against torchmetrics, their bounds, what stands in for Inception-v3."""
 
 import math
 
@@ -7,7 +7,13 @@ import torch
 from torch import nn
 
 from scm.errors import ScmError
-from scm.learning.inception import InceptionScore, inception_score
+from scm.learning import SmallCNN
+from scm.learning.inception import (
+    FrechetDistance,
+    InceptionScore,
+    frechet_distance,
+    inception_score,
+)
 from scm.vision import torchvision
 
 
@@ -75,3 +81,48 @@ def test_inception_v3_reads_torchvisions_weights(tmp_path) -> None:
     assert (read.name, read.trained) == ("Inception Score", True)
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)).tanh()
     assert read([images]) == random([images])
+
+
+def test_the_distance_is_torchmetrics() -> None:
+    torchvision()  # as above
+    image = pytest.importorskip("torchmetrics.image.fid")
+    generator = torch.Generator().manual_seed(0)
+    made, real = (scale * torch.randn(60, 3, 8, 8, generator=generator) for scale in (1.0, 1.4))
+    classifier = nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(12, 2))
+    ours = FrechetDistance(classifier=classifier)
+    theirs = image.FrechetInceptionDistance(
+        feature=classifier[:2], input_img_size=(3, 8, 8), normalize=True
+    )
+    theirs.set_dtype(torch.float64)
+    theirs.update(real.double(), real=True)
+    theirs.update(made.double(), real=False)
+    found = frechet_distance(ours.features(made), ours.features(real))
+    assert found == pytest.approx(float(theirs.compute()), rel=1e-4)
+
+
+def test_the_distance_of_normal_laws_that_are_known() -> None:
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(500, 4, generator=generator, dtype=torch.float64)
+    rows = (rows - rows.mean(0)) @ torch.linalg.inv(torch.linalg.cholesky(rows.T.cov())).T
+    scales, shift = torch.tensor([1.0, 2.0, 0.5, 3.0]), torch.tensor([1.0, 0.0, -2.0, 0.0])
+    # White rows against scaled and shifted ones: |shift|^2 + sum (1 - scale)^2.
+    assert frechet_distance(rows, scales * rows + shift) == pytest.approx(5 + 0 + 1 + 0.25 + 4)
+    assert frechet_distance(rows, rows) == pytest.approx(0, abs=1e-9)
+    with pytest.raises(ScmError, match="two rows or more"):
+        frechet_distance(rows, rows[:1])
+
+
+def test_bootstrapped_distances() -> None:
+    generator = torch.Generator().manual_seed(0)
+    made, real = (torch.rand(40, 1, 8, 8, generator=generator) for _ in range(2))
+    fid = FrechetDistance(classifier=SmallCNN(1, width=2), name="digits")
+    assert (fid.name, fid.trained) == ("FID by digits (stand-in)", False)
+    found = fid(made, real, seed=3)
+    assert found == fid(made, real, seed=3) != fid(made, real, seed=4)
+    assert found.value > frechet_distance(fid.features(made), fid.features(real))
+    assert 0 < found.stderr < found.value
+    assert fid.classifier.training
+    with pytest.raises(ScmError, match="draws=1 was given"):
+        fid(made, real, draws=1)
+    with pytest.raises(ScmError, match="FrechetDistance.. takes weights"):
+        FrechetDistance("weights.pth", fid.classifier)
