@@ -6,13 +6,16 @@ import itertools
 import pickle
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 import scm
-from scm.datasets import Generated, generated
+from scm.datasets import Generated, GeneratedStream, generated
 from scm.errors import ScmError
 from scm.generation import generate
 
@@ -27,24 +30,30 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_every_row_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = Generated(folder, open_shards=1)
-    for ranks, workers in itertools.product((1, 2, 3, 7), (0, 1, 2, 5)):
-        sizes, found = [], []
-        for rank, worker in itertools.product(range(ranks), range(max(1, workers))):
-            info = SimpleNamespace(num_workers=workers, id=worker) if workers else None
-            monkeypatch.setattr(generated, "get_worker_info", lambda info=info: info)
-            part = [(r["unit"], r["world"]) for r in rows.stream(rank=rank, ranks=ranks)]
-            sizes.append(len(part))
-            found += part
-        assert found == ROWS
-        assert max(sizes) - min(sizes) <= 1
+def parts_of(rows: Any, ranks: int, workers: int) -> list[list[Any]]:
+    """What each worker of each rank is given."""
+    parts = []
+    for rank, worker in itertools.product(range(ranks), range(max(1, workers))):
+        info = SimpleNamespace(num_workers=workers, id=worker) if workers else None
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(generated, "get_worker_info", lambda info=info: info)
+            parts.append(list(GeneratedStream(rows, rank, ranks)))
+    return parts
 
 
-def test_more_parts_than_rows(folder: Path) -> None:
-    rows = Generated(folder)
-    parts = [list(rows.stream(rank=k, ranks=100)) for k in range(100)]
-    assert [(r["unit"], r["world"]) for part in parts for r in part] == ROWS
+@given(n=st.integers(0, 300), ranks=st.integers(1, 20), workers=st.integers(0, 8))
+def test_no_overlap_and_no_gap(n: int, ranks: int, workers: int) -> None:
+    parts = parts_of(range(n), ranks, workers)
+    assert [row for part in parts for row in part] == list(range(n))
+    sizes = list(map(len, parts))
+    assert max(sizes) - min(sizes) <= 1
+
+
+@settings(max_examples=20, suppress_health_check=list(HealthCheck))
+@given(ranks=st.integers(1, 60), workers=st.integers(0, 5), opened=st.integers(1, 5))
+def test_every_row_once(ranks: int, workers: int, opened: int, folder: Path) -> None:
+    parts = parts_of(Generated(folder, open_shards=opened), ranks, workers)
+    assert [(row["unit"], row["world"]) for part in parts for row in part] == ROWS
 
 
 def test_loaders(folder: Path) -> None:
