@@ -13,7 +13,7 @@ from torch import Tensor
 
 from scm.discovery.asymmetry import Asymmetry, asymmetries
 from scm.discovery.attributes import Attribute
-from scm.discovery.diagnosis import Diagnosis, diagnose, latent_heads
+from scm.discovery.diagnosis import Diagnosis, diagnose, latent_heads, penalised
 from scm.discovery.findings import Audit
 from scm.discovery.gauge import Turn, standard_normal, turned
 from scm.discovery.independence import chi_square_test, hsic_test
@@ -140,10 +140,11 @@ def audit(
         found: dict[tuple[str, str], Direction] = {}
         own = _seed(seed, _HEADS)
         heads_of = cache(lambda: latent_heads(generator, attributes, seed=own))
+        variants_of = cache(penalised)
         for pair in pairs:
             told: Diagnosis | str | None = None
             if diagnosis:
-                ask = partial(_diagnosed, generator, heads_of, pair, own)
+                ask = partial(_diagnosed, generator, heads_of, variants_of, pair, own)
                 told = keep(f"diagnosis-{len(found)}", ask)
                 advance(" ".join(pair))
             found[pair] = _joined(first[pair], [each[pair] for each in others], told)
@@ -262,13 +263,15 @@ def _warnings(
 def _diagnosed(
     generator: LatentGenerator,
     heads: Callable[[], Mapping[str, Attribute | str]],
+    variants: Callable[[Attribute], Sequence[Attribute]],
     pair: tuple[str, str],
     seed: int,
 ) -> Diagnosis | str:
     cause, effect = (heads()[name] for name in pair)
     if isinstance(cause, str) or isinstance(effect, str):
         return cause if isinstance(cause, str) else str(effect)
-    return diagnose(generator, cause, effect, seed=seed)
+    both = (variants(cause), variants(effect))
+    return diagnose(generator, cause, effect, variants=both, seed=seed)
 
 
 def _joined(
@@ -284,11 +287,14 @@ def _joined(
         )
     if isinstance(told, str):
         warnings.append(f"no delta-tau: {told}")
-    elif told is not None and told.explained:
-        warnings.append(
-            "the sign of delta-tau is what the steepness of the two heads predicts of any "
-            "generator: it says nothing of causes"
-        )
+    elif told is not None:
+        if told.explained:
+            warnings.append(
+                "the sign of delta-tau is what the steepness of the two heads predicts of any "
+                "generator: it says nothing of causes"
+            )
+        if told.turns:
+            warnings.append("other regularisation of the two heads turns the sign of delta-tau")
     return replace(
         found,
         diagnosis=told if isinstance(told, Diagnosis) else None,

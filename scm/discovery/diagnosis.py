@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from scm.discovery.attributes import Attribute
 from scm.discovery.gate import unit_effects
+from scm.discovery.logistic import fit_logistic
 from scm.discovery.readings import readings, units
 from scm.discovery.steepness import Steepness
 from scm.errors import ScmError
 from scm.mechanisms.latent import LatentGenerator
 
-__all__ = ["Diagnosis", "diagnose", "latent_heads"]
+__all__ = ["Diagnosis", "diagnose", "latent_heads", "penalised"]
+
+_PENALTIES = (1e-4, 1e-2, 1.0)
 
 
 @dataclass(frozen=True)
@@ -26,18 +30,29 @@ class Diagnosis:
         measured: Delta-tau at each.
         predicted: What `steepness` alone predicts at each, of any generator whatever.
         steepness: The five numbers of the two linear latent heads.
+        Cs: Inverse strengths of a penalty that the heads were given instead.
+        penalised: Delta-tau at alpha = 1 with c's head of each C (rows) and e's (columns); empty
+            where a head was not trained here.
     """
 
     alphas: tuple[float, ...]
     measured: tuple[float, ...]
     predicted: tuple[float, ...]
     steepness: Steepness
+    Cs: tuple[float, ...] = ()
+    penalised: tuple[tuple[float, ...], ...] = ()
 
     @property
     def explained(self) -> bool:
         """Whether steepness predicts the sign of delta-tau at every alpha."""
         pairs = zip(self.measured, self.predicted, strict=True)
         return all(measured * predicted > 0 for measured, predicted in pairs)
+
+    @property
+    def turns(self) -> bool:
+        """Whether regularisation of the heads alone gives delta-tau both signs."""
+        values = [value for row in self.penalised for value in row]
+        return any(value > 0 for value in values) and any(value < 0 for value in values)
 
     def __str__(self) -> str:
         says = "explains" if self.explained else "does not explain"
@@ -55,6 +70,7 @@ def diagnose(
     alphas: tuple[float, ...] = (0.5, 1.0, 2.0),
     n: int = 5_000,
     C: float = 1.0,
+    variants: tuple[Sequence[Attribute], Sequence[Attribute]] | None = None,
     seed: int = 0,
 ) -> Diagnosis:
     """Train linear latent heads of both attributes, and hold delta-tau against its prediction.
@@ -68,6 +84,7 @@ def diagnose(
         alphas: Distances of the moves.
         n: Samples that the heads are trained on, and units that are moved.
         C: Inverse strength of the heads' penalty.
+        variants: What `penalised` makes of both heads, if it was asked before.
         seed: Seed of the samples.
 
     Raises:
@@ -78,17 +95,41 @@ def diagnose(
     known = latent_heads(generator, [cause, effect], n, C, seed)
     heads = [_head(known[a.name]) for a in (cause, effect)]
     latents = units(generator, n, seed + 1)
-    gates = [
-        unit_effects(a, b, latents, alphas, generator=generator).mean(1).abs()
-        for a, b in (heads, heads[::-1])
-    ]
     steepness = Steepness.of(*heads)
+    causes, effects = variants or [penalised(head) for head in heads]
     return Diagnosis(
         tuple(alphas),
-        tuple((gates[0] - gates[1]).tolist()),
+        _delta_tau(heads[0], heads[1], latents, alphas),
         tuple(steepness.delta_tau(alpha) for alpha in alphas),
         steepness,
+        _PENALTIES,
+        tuple(
+            tuple(_delta_tau(a, b, latents, (1.0,))[0] for b in effects) for a in causes if effects
+        ),
     )
+
+
+def _delta_tau(
+    cause: Attribute, effect: Attribute, latents: Tensor, alphas: Sequence[float]
+) -> tuple[float, ...]:
+    ways = ((cause, effect), (effect, cause))
+    forward, backward = (unit_effects(*way, latents, alphas).mean(1).abs() for way in ways)
+    return tuple((forward - backward).tolist())
+
+
+def penalised(head: Attribute) -> list[Attribute]:
+    """A linear latent head as it would be with other penalties; none if it was not trained here."""
+    if head.examples is None:
+        return []
+    rows, labels = head.examples.latents, head.examples.labels
+    return [_line(head, *fit_logistic(rows, labels, C)) for C in _PENALTIES]
+
+
+def _line(head: Attribute, weights: Tensor, bias: Tensor) -> Attribute:
+    def read(latents: Tensor) -> Tensor:
+        return (latents.flatten(1) @ weights + bias).sigmoid()
+
+    return replace(head, read=read, weights=weights, bias=bias, examples=None)
 
 
 def _head(found: Attribute | str) -> Attribute:

@@ -327,10 +327,23 @@ def _paper(pair: Found, paper: Found) -> str:
         (e, _number(s["effect_slope"]), _number(s["effect_bias"])),
     ]
     told = f"The two linear latent heads; cosine of their angle: {_number(s['cosine'])}."
+    other = pair["delta_tau"]
+    penalised = ""
+    if other and other["penalised"]:
+        columns = (f"C of {c}", *(f"C of {e} = {C:g}" for C in other["Cs"]))
+        values = [
+            (f"{C:g}", *map(_number, row))
+            for C, row in zip(other["Cs"], other["penalised"], strict=True)
+        ]
+        words = (
+            "Delta-tau at alpha = 1 with other penalties of the heads (a smaller C penalises more)."
+        )
+        penalised = _table(words, columns, values)
     return (
         f'<p>{said}</p><div class="charts">{charts}</div>'
         + _table("Delta-tau at each alpha.", ("alpha", *series), rows)
         + _table(told, ("head of", "steepness |w|", "bias b"), heads)
+        + penalised
     )
 
 

@@ -130,6 +130,8 @@ class Direction:
                 "predicted_from_steepness": list(told.predicted),
                 "steepness": vars(told.steepness),
                 "explained": told.explained,
+                "Cs": list(told.Cs),
+                "penalised": [list(row) for row in told.penalised],
             },
             "gauges": list(self.gauges),
             "warnings": list(self.warnings),

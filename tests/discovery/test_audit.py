@@ -99,6 +99,13 @@ def test_delta_tau_stands_beside_its_prediction():
     told = found.diagnosis
     assert told.alphas == (0.5, 1.0, 2.0)
     assert told.measured[1] == pytest.approx(told.predicted[1], abs=0.02)
+    # A head that is penalised is flatter, and what is flatter is called the cause.
+    table = torch.tensor(told.penalised)
+    assert table.shape == (len(told.Cs),) * 2
+    assert (table.diff(dim=0) < 0).all()
+    assert (table.diff(dim=1) > 0).all()
+    assert told.turns
+    assert any("other regularisation" in warning for warning in found.warnings)
 
 
 @pytest.mark.parametrize(

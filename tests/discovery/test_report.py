@@ -176,6 +176,8 @@ def test_the_page_says_what_was_found(audited, shown, folder):
     assert all(null["says"] in words for null in kept["paper"][0]["nulls"])
     assert sum("histogram" in f["text"] or "draws where" in f["text"] for f in shown["figure"]) == 3
     assert "predicted from steepness alone" in words
+    for row in found.diagnosis.penalised:
+        assert "".join(f"{value:.3g}" for value in row) in words
 
 
 def test_pictures_are_those_of_the_moved_units(shown):
