@@ -254,9 +254,12 @@ class Reading:
         extra = [n for n in saved if n not in built]
         missing = [n for n, t in built.items() if n not in saved and id(t) not in foreign]
         if extra or missing:
+            wrong = [f"{n} {tuple(built[n].shape)} is missing in the file" for n in missing]
+            wrong += [f"{n} {tuple(self.tensors[saved[n]].shape)} is unknown" for n in extra]
+            more = f"; and {len(wrong) - 8} more" if len(wrong) > 8 else ""
             raise ScmError(
-                f"{named(owner)} has the tensors {sorted(built)!s:.200}, and the file "
-                f"{sorted(saved)!s:.200}; give a module like the one that was saved"
+                f"{named(owner)} has other tensors: {'; '.join(wrong[:8])}{more}; give a module "
+                "like the one that was saved"
             )
         for name, key in saved.items():
             _check_like(owner, name, built[name], self.tensors[key])

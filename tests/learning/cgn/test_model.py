@@ -91,6 +91,23 @@ def test_a_cgn_is_saved_with_its_encoder(cgn: CGN, tmp_path: Path) -> None:
         CGN.load(tmp_path / "other.scm")
 
 
+def test_a_file_of_other_networks_says_which_tensors_differ(
+    cgn: CGN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cgn.save(tmp_path / "cgn.scm")
+    build = ColourTexture.build
+
+    def wider(self: ColourTexture) -> None:
+        build(self)
+        self.register_buffer("gain", torch.ones(3))
+
+    monkeypatch.setattr(ColourTexture, "build", wider)
+    with pytest.raises(
+        ScmError, match=r"node 'F' has other tensors: gain \(3,\) is missing in the"
+    ):
+        CGN.load(tmp_path / "cgn.scm")
+
+
 def test_parts_that_do_not_fit_are_refused(cgn: CGN) -> None:
     with pytest.raises(MechanismError, match="of one size and range"):
         CGN(Shape(16), ColourTexture(8), ColourTexture(8))
