@@ -20,19 +20,49 @@ __all__ = [
 
 
 class ScmError(ValueError):
-    """Root of every error that scm raises on purpose."""
+    """Root of every error that scm raises on purpose.
+
+    Example:
+        >>> import scm
+        >>> try:
+        ...     scm.CausalGraph("A -> B -> A")
+        ... except scm.ScmError as error:
+        ...     print(type(error).__name__)
+        GraphError
+    """
 
 
 class GraphError(ScmError):
-    """A graph, or a question about one, that makes no sense (a cycle, an unknown node)."""
+    """A graph, or a question about one, that makes no sense (a cycle, an unknown node).
+
+    Example:
+        >>> import scm
+        >>> scm.CausalGraph("A -> B").parents("C")
+        Traceback (most recent call last):
+        scm.errors.GraphError: ...'C'...
+    """
 
 
 class MechanismError(ScmError):
-    """A mechanism that does not fit its node, its parents, or its data."""
+    """A mechanism that does not fit its node, its parents, or its data.
+
+    Example:
+        >>> import scm
+        >>> scm.SCM("A -> B", A=scm.Root.normal())
+        Traceback (most recent call last):
+        scm.errors.MechanismError: ...B...
+    """
 
 
 class InterventionError(ScmError):
-    """An act, or evidence, that the model cannot carry out."""
+    """An act, or evidence, that the model cannot carry out.
+
+    Example:
+        >>> import scm
+        >>> scm.SCM("A", A=scm.Root.bernoulli(0.5)).do(B=1)
+        Traceback (most recent call last):
+        scm.errors.InterventionError: ...B...
+    """
 
 
 class NotIdentifiedError(ScmError):
@@ -41,6 +71,14 @@ class NotIdentifiedError(ScmError):
     Attributes:
         hedge: The `scm.graph.Hedge` that proves it, or None where the reason is another
             (a macro-variable that is set, a cell of the data that is empty).
+
+    Example:
+        >>> import scm
+        >>> try:
+        ...     scm.CausalGraph("X -> Y; X <-> Y").identify("Y", do="X")
+        ... except NotIdentifiedError as error:
+        ...     print(error.hedge)
+        the hedge F = {X -> Y; X <-> Y}, F' = {Y} with root Y
     """
 
     def __init__(self, message: str = "", hedge: Hedge | None = None) -> None:

@@ -365,6 +365,16 @@ def load(path: str | Path, functions: Mapping[Any, Any] | None = None) -> SCM:
     Raises:
         ScmError: If the file is not a saved model, is truncated or altered, names what it may
             not name, or needs a function that is not given.
+
+    Example:
+        >>> import tempfile
+        >>> from scm.mechanisms import Linear, Root
+        >>> model = SCM("A -> B", A=Root.normal(), B=Linear({"A": 2.0}))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/model.scm")
+        ...     again = load(f"{folder}/model.scm")
+        >>> torch.equal(again.sample(5, seed=0)["B"], model.sample(5, seed=0)["B"])
+        True
     """
     from scm.saving import read_model, running
 

@@ -41,6 +41,19 @@ class Counterexample:
         graph: The graph, with a latent node in the place of each ``<->``.
         first: Node -> table ``(*levels of its parents, levels)``, as `scm.exact.Joint` reads it.
         second: The same of the other model.
+
+    Example:
+        >>> from scm.errors import NotIdentifiedError
+        >>> from scm.exact import Joint
+        >>> from scm.graph import CausalGraph
+        >>> try:
+        ...     CausalGraph("X -> Y; X <-> Y").identify("Y", do="X")
+        ... except NotIdentifiedError as error:
+        ...     found = counterexample(error.hedge)
+        >>> for tables in (found.first, found.second):
+        ...     float(Joint(found.graph, tables).prob({"Y": 1}, do={"X": 1}))
+        0.5
+        0.0
     """
 
     graph: CausalGraph

@@ -32,7 +32,18 @@ _LARGEST = 2**20  # entries of a table that is tested without being asked
 
 
 class IndependenceWarning(UserWarning):
-    """A law, or data, in which an independence that the graph implies does not hold."""
+    """A law, or data, in which an independence that the graph implies does not hold.
+
+    Example:
+        >>> import warnings
+        >>> from scm.graph import CausalGraph
+        >>> data = {"A": [0, 1] * 50, "B": [0, 1] * 50}
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     found = CausalGraph("A; B").identify("B", do="A").evaluate(data)
+        >>> caught[0].category.__name__
+        'IndependenceWarning'
+    """
 
 
 @dataclass(frozen=True)

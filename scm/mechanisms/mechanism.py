@@ -44,6 +44,18 @@ class Mechanism(nn.Module):
         broadcasts: True if `forward` takes parents whose batches merely broadcast against
             each other; otherwise the engine flattens every batch to rows first.
         node: Name of the node that it is bound to, for messages.
+
+    Example:
+        >>> from scm.mechanisms import Categorical
+        >>> from scm.model import SCM
+        >>> class Coin(Mechanism):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.type, self.noise = Categorical(2), Noise("uniform")
+        ...     def forward(self, parents, noise):
+        ...         return (noise > 0.5).long()
+        >>> SCM("C", C=Coin()).sample(1000, seed=0)["C"].double().mean()
+        tensor(0.5, dtype=torch.float64)
     """
 
     type: NodeType  # type: ignore[assignment]

@@ -138,6 +138,12 @@ class Empirical(Mechanism):
 
     Raises:
         MechanismError: If there are no values, or the node has parents.
+
+    Example:
+        >>> from scm.model import SCM
+        >>> ages = Empirical([31.0, 47.0, 52.0])
+        >>> set(SCM("age", age=ages).sample(50, seed=0)["age"].tolist()) <= {31.0, 47.0, 52.0}
+        True
     """
 
     abduction: Status = "posterior"

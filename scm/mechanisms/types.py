@@ -24,7 +24,15 @@ __all__ = ["Categorical", "Image", "NodeType", "Real"]
 
 @dataclass(frozen=True)
 class NodeType:
-    """The type of a node's values; see `Real`, `Categorical` and `Image`."""
+    """The type of a node's values; see `Real`, `Categorical` and `Image`.
+
+    Example:
+        >>> kinds = [Real(), Real((2, 3)), Categorical(("no", "yes")), Image((3, 8, 8))]
+        >>> [isinstance(kind, NodeType) for kind in kinds]
+        [True, True, True, True]
+        >>> [kind.width for kind in kinds]
+        [1, 6, 2, 192]
+    """
 
     @property
     def event(self) -> tuple[int, ...]:
@@ -94,6 +102,8 @@ class Categorical(NodeType):
     Args:
         levels: The number of levels, or their names in order. Tensors hold codes; anything
             else that is given holds names, or codes where the names are words.
+    Raises:
+        MechanismError: If there is no level, or two have one name.
 
     Example:
         >>> Categorical(("red", "green")).encode(["green", "red"], torch.zeros(()))
@@ -182,6 +192,8 @@ class Image(NodeType):
     The range says what black and white are. A mechanism with pixel noise may step a
     little outside it; values given by a person that miss it by more than half its width
     are refused, since they are almost always images scaled otherwise (0 to 255, say).
+    Raises:
+        MechanismError: If the shape has not three sizes, or the range is empty.
 
     Example:
         >>> Image((1, 8, 8)).width

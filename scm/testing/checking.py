@@ -34,6 +34,12 @@ class Result:
         reason: Why it does not apply.
         counterexample: The smallest case found in which it fails.
         seconds: How long it took.
+
+    Example:
+        >>> from scm import Root, SCM
+        >>> (result,) = check(SCM("A", A=Root.normal()), laws=["effectiveness"], trials=2).results
+        >>> result.outcome, result.detail
+        ('passed', '2 cases')
     """
 
     law: Law
@@ -59,6 +65,12 @@ class Report:
     Attributes:
         results: One for each law, in order.
         seed: Seed with which `check` draws the same cases again.
+
+    Example:
+        >>> from scm import Root, SCM
+        >>> report = check(SCM("A", A=Root.normal()), laws=["effectiveness", "back door"], trials=2)
+        >>> bool(report), report.summary
+        (True, '1 passed, 0 failed, 1 not applicable (seed 0)')
     """
 
     results: tuple[Result, ...]
@@ -189,6 +201,11 @@ def assert_lawful(
     Raises:
         AssertionError: With each law that failed and its smallest counterexample.
         ScmError: As in `check`.
+
+    Example:
+        >>> from scm import Linear, Root, SCM
+        >>> model = SCM("A -> B", A=Root.normal(), B=Linear({"A": 2.0}))
+        >>> assert_lawful(model, laws=["effectiveness"], trials=2)
     """
     __tracebackhide__ = True
     report = check(model, laws, seed=seed, trials=trials, roles=roles)

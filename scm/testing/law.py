@@ -31,6 +31,19 @@ class Counterexample:
         law: Name of the law.
         case: The smallest case found.
         what: What was found there.
+
+    Example:
+        >>> from scm import Root, SCM, Structural
+        >>> from scm.testing import check
+        >>> drift = {"step": 0.0, "total": 0.0}
+        >>> def f(A):
+        ...     drift["total"] += drift["step"]
+        ...     return A + drift["total"]
+        >>> model = SCM("A -> B", A=Root.normal(), B=Structural(f))
+        >>> drift["step"] = 1.0  # from here on f depends on how often it was called
+        >>> (result,) = check(model, laws=["units do not depend on n"], trials=1).results
+        >>> result.counterexample.law
+        'units do not depend on n'
     """
 
     law: str
@@ -49,6 +62,12 @@ class Subject:
         model: The model.
         roles: What nodes stand for, where a law asks ("image", "target").
         seed: Seed from which everything is drawn.
+
+    Example:
+        >>> from scm import Linear, Root, SCM
+        >>> subject = Subject(SCM("A -> B", A=Root.normal(), B=Linear({"A": 2.0})))
+        >>> subject.inexact is None, len(subject.pilot["B"]) > 0
+        (False, True)
     """
 
     model: SCM
@@ -106,6 +125,13 @@ class Law(ABC):
         source: Where it is proved.
         false_alarm: Largest chance that a model which obeys the law is reported, a case.
         trials: Share of the trials asked for that this law needs.
+
+    Example:
+        >>> from scm import Linear, Root, SCM
+        >>> from scm.testing.laws import LAWS
+        >>> law = next(law for law in LAWS if law.name == "effectiveness")
+        >>> print(law.check(SCM("A -> B", A=Root.normal(), B=Linear({"A": 2.0})), trials=2))
+        None
     """
 
     name: str

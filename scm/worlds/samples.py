@@ -48,6 +48,18 @@ class Samples(Acting, Mapping[str, Tensor]):
         log_weights: Importance weights of the draws, `(K, n)`, normalised; or None.
         residual: How far an encoder's reconstruction is from each observed node, `(n,)`.
         accepted: Share of units that met the condition of `given`, or None.
+
+    Example:
+        >>> import scm
+        >>> model = scm.SCM("A -> B", A=scm.Root.normal(), B=scm.Linear({"A": 2.0}))
+        >>> units = model.sample(3, seed=0)
+        >>> list(units), units["B"].shape
+        (['A', 'B'], torch.Size([3]))
+        >>> changed = units.do(A=1.0)  # the same units, had A been 1
+        >>> torch.equal(changed.noise["B"], units.noise["B"])
+        True
+        >>> units.sweep(A=[0.0, 1.0])["B"].shape
+        torch.Size([2, 3])
     """
 
     def __init__(
