@@ -1,6 +1,7 @@
-"""Acting beyond a value: manipulators of images."""
+"""Acting beyond a value: manipulators of images, generators steered along their nuisances."""
 
 from scm.interventions.answering import ask_classes
+from scm.interventions.augmentation import moved_images
 from scm.interventions.calibration import calibrated
 from scm.interventions.correlation import (
     NuisancePredictor,
@@ -16,7 +17,15 @@ from scm.interventions.nearest_image import Manipulated, Objective, nearest_imag
 from scm.interventions.permutation import Independence, independence
 from scm.interventions.rounds import Round
 from scm.interventions.steering import SupportWarning, steerable
-from scm.interventions.strategy import STRATEGIES, Choice, Strategy, ablation, choose, realism
+from scm.interventions.strategy import (
+    STRATEGIES,
+    Choice,
+    SteeredImages,
+    Strategy,
+    ablation,
+    choose,
+    realism,
+)
 from scm.interventions.transfer import StyleTransfer, discrepancy, matching, vgg19_features
 from scm.interventions.visual_cause import VisualCause
 
@@ -37,6 +46,7 @@ __all__ = [
     "Predictability",
     "PrincipalDirections",
     "Round",
+    "SteeredImages",
     "Strategy",
     "StyleTransfer",
     "SupportWarning",
@@ -51,6 +61,7 @@ __all__ = [
     "label_predictability",
     "matching",
     "metric_of",
+    "moved_images",
     "nearest_images",
     "realism",
     "steerable",
