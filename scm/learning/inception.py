@@ -58,7 +58,8 @@ class _Judge:
         self.own = classifier is not None
         self.classifier = _inception(seed) if classifier is None else classifier
         if weights is not None:
-            load_into(self.classifier, weights)
+            known = torchvision("models").get_model_weights("inception_v3")
+            load_into(self.classifier, weights, known.IMAGENET1K_V1.url)
         said = name or ("a " + type(classifier).__name__ if self.own else "random weights")
         self.name = self.title + ("" if self.trained else f" by {said} (stand-in)")
 

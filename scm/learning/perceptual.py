@@ -70,7 +70,7 @@ class VGGFeatures(nn.Module):
                     "give the file, weights=FILE"
                 ) from error
         if weights not in (None, "cache"):
-            load_into(network, weights)
+            load_into(network, weights, models.get_model_weights(name).IMAGENET1K_V1.url)
         features = list(network.get_submodule("features").children())
         pools = [k for k, layer in enumerate(features) if isinstance(layer, nn.MaxPool2d)]
         self.at = tuple(pools[:4] if layers is None else layers)

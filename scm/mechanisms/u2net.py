@@ -118,7 +118,8 @@ class U2Net(nn.Module):
                 self.add_module(f"side{k}", nn.Conv2d(stages[name][3], 1, 3, padding=1))
             self.outconv = nn.Conv2d(6, 1, 1)
         if weights is not None:
-            load_into(self, weights)
+            name = "u2netp.pth" if small else "u2net.pth"
+            load_into(self, weights, f"{name}, which the repository xuebinqin/U-2-Net links to")
 
     def forward(self, images: Tensor) -> Tensor:
         if images.ndim != 4 or images.shape[1] != 3:

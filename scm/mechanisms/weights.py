@@ -13,10 +13,14 @@ from scm.mechanisms.pickled import read_pickled
 __all__ = ["load_into", "read_state"]
 
 
-def read_state(path: str | Path) -> dict[str, Tensor]:
+def read_state(path: str | Path, source: str = "") -> dict[str, Tensor]:
     """Tensors of a state dict by name, from `.safetensors` or a file of `torch.save`.
 
     Of a checkpoint that holds more, such as Lightning's, its "state_dict" is read.
+
+    Args:
+        path: The file.
+        source: What to take, and from where, if it is not there.
 
     Raises:
         ScmError: If there is no such file, it would have to be unpickled, or it holds
@@ -24,7 +28,10 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise ScmError(f"there is no file {path}; expected the weights of a network")
+        raise ScmError(
+            f"there is no file {path}; expected the weights of a network"
+            + (f": take {source}, and give its path" if source else "")
+        )
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -45,14 +52,19 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     return dict(state)
 
 
-def load_into(network: nn.Module, path: str | Path) -> None:
+def load_into(network: nn.Module, path: str | Path, source: str = "") -> None:
     """Load a network's parameters and buffers from a file.
+
+    Args:
+        network: The network, changed in place.
+        path: The file.
+        source: What to take, and from where, if it is not there.
 
     Raises:
         ScmError: If the file cannot be read, or its names or shapes are not the network's; each
             that differs is named, up to five.
     """
-    state, wanted = read_state(path), network.state_dict()
+    state, wanted = read_state(path, source), network.state_dict()
     wrong = [f"{name} is missing" for name in wanted if name not in state]
     wrong += [f"{name} is unknown" for name in state if name not in wanted]
     wrong += [

@@ -76,6 +76,8 @@ def test_inception_is_shown_images_in_its_range_alone(monkeypatch) -> None:
 def test_inception_v3_reads_torchvisions_weights(tmp_path) -> None:
     random = InceptionScore(seed=3)
     assert random.name == "Inception Score by random weights (stand-in)"
+    with pytest.raises(ScmError, match=r"no file .*take https://\S+/inception_v3_google-\w+\.pth"):
+        InceptionScore(tmp_path / "inception.pth")
     torch.save(random.classifier.state_dict(), tmp_path / "inception.pth")
     read = InceptionScore(tmp_path / "inception.pth")
     assert (read.name, read.trained) == ("Inception Score", True)

@@ -101,6 +101,8 @@ def test_weights_are_read_from_a_file_and_random_ones_are_marked(tmp_path) -> No
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(ScmError, match=r"features\.0\.bias is missing"):
         VGGFeatures(weights=tmp_path / "other.pth")
+    with pytest.raises(ScmError, match=r"no file .*take https://\S+/vgg16_bn-\w+\.pth"):
+        VGGFeatures(weights=tmp_path / "none.pth")
 
 
 def test_weights_that_cannot_be_downloaded_say_what_to_do(monkeypatch) -> None:

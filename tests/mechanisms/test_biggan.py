@@ -52,6 +52,8 @@ def test_u2net_reads_the_published_names_and_refuses_other_shapes(tmp_path) -> N
     assert set(U2Net(small=False).state_dict()) == published_names()
     trained = U2Net(small=True, seed=7).eval()
     assert set(trained.state_dict()) == published_names()
+    with pytest.raises(ScmError, match=r"no file .*take u2netp\.pth.*xuebinqin/U-2-Net"):
+        U2Net(small=True, weights=tmp_path / "u2netp.pth")
     torch.save(trained.state_dict(), tmp_path / "u2netp.pth")
     images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     read = U2Net(small=True, weights=tmp_path / "u2netp.pth").eval()

@@ -42,6 +42,12 @@ _TEXTURE = {
     "10": "layers.5.0",
     "11": "layers.5.1",
 }
+_SOURCE = (
+    "mnists/experiments/cgn_{colored,double_colored,wildlife}_MNIST/weights/ckp.pth of the "
+    "repository autonomousvision/counterfactual_generative_networks (scm reproduce cgn-mnist looks "
+    "for them at pretrained/cgn_mnist/{colored,double_colored,wildlife}.pth, in the folder that "
+    "the environment variable SCM_DATA names)"
+)
 _LEAVES = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
@@ -55,15 +61,7 @@ def read_published(path: str | Path) -> tuple[ConvShape, ConvTexture, ConvTextur
         ScmError: If there is no such file, it needs unpickling, or its keys or shapes are
             not those of the published networks; each that differs is named.
     """
-    if not Path(path).is_file():
-        raise ScmError(
-            f"there is no file {path}; take mnists/experiments/cgn_{{colored,double_colored,"
-            "wildlife}_MNIST/weights/ckp.pth of the repository autonomousvision/"
-            "counterfactual_generative_networks. `scm reproduce cgn-mnist` looks for them at "
-            "pretrained/cgn_mnist/{colored,double_colored,wildlife}.pth, in the folder that the "
-            "environment variable SCM_DATA names"
-        )
-    state = read_state(path)
+    state = read_state(path, _SOURCE)
     shape = ConvShape()
     front, back = ConvTexture(shuffle="crop"), ConvTexture(shuffle="crop")
     wanted: dict[str, tuple[int, ...]] = {"label_emb.weight": (_CLASSES, _CLASSES)}
