@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from scm.errors import ScmError
 from scm.mechanisms.pickled import read_pickled
 
-__all__ = ["fingerprint", "read_checkpoint", "write_checkpoint"]
+__all__ = ["digest_of", "fingerprint", "read_checkpoint", "write_checkpoint"]
 
 
 def fingerprint(network: nn.Module, also: str = "") -> str:
@@ -27,6 +27,14 @@ def fingerprint(network: nn.Module, also: str = "") -> str:
         flat = tensor.detach().cpu().reshape(-1)
         digest.update(flat.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def digest_of(*tensors: Tensor) -> str:
+    """SHA-256 of the bytes of tensors, for the identity of a training on them."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from torch import Tensor, nn
 
 from scm.learning.networks import SmallCNN
@@ -22,6 +24,8 @@ def train_classifier(
     batch: int = 128,
     lr: float = 5e-3,
     seed: int = 0,
+    checkpoint: str | os.PathLike[str] | None = None,
+    every: int = 100,
     progress: bool = True,
     title: str = "classifier",
     fabric: Fabric | None = None,
@@ -39,6 +43,8 @@ def train_classifier(
         batch: Images per step.
         lr: Peak learning rate.
         seed: Seed of the order of images, and of the default network's weights.
+        checkpoint: File to go on from if it is there, and written while training.
+        every: Steps between checkpoints.
         progress: Show a progress bar, on a terminal or in a notebook.
         title: What the progress bar calls it.
         fabric: To train on several devices; see `train`.
@@ -47,12 +53,21 @@ def train_classifier(
         The network, in evaluation mode.
 
     Raises:
-        ScmError: If images and labels do not match, or the loss stops being finite.
+        ScmError: If images and labels do not match, the loss stops being finite, or the
+            checkpoint is another training's.
     """
     source = LabelledImages(images, labels)
     if model is None:
         model = SmallCNN(images.shape[1], int(labels.max()) + 1, seed=seed).to(images)
     recipe = Recipe(steps=steps, batch=batch, lr=lr)
     return train(
-        model, source, recipe=recipe, seed=seed, progress=progress, title=title, fabric=fabric
+        model,
+        source,
+        recipe=recipe,
+        seed=seed,
+        checkpoint=checkpoint,
+        every=every,
+        progress=progress,
+        title=title,
+        fabric=fabric,
     ).network

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scm.errors import ScmError
+from scm.learning.checkpoint import digest_of, read_checkpoint, write_checkpoint
 from scm.learning.ranks import Fabric, Ranks
 from scm.learning.sources import LabelledImages
 from scm.mechanisms.seeding import seeded
@@ -156,6 +161,8 @@ def train_gan(
     lr: float = 2e-4,
     width: int = 256,
     seed: int = 0,
+    checkpoint: str | os.PathLike[str] | None = None,
+    every: int = 500,
     progress: bool = True,
     fabric: Fabric | None = None,
 ) -> ConditionalGAN:
@@ -173,6 +180,8 @@ def train_gan(
         lr: Learning rate of both.
         width: Width of the generator.
         seed: Seed of weights, order, dropout and noise.
+        checkpoint: File to go on from if it is there, and written while training.
+        every: Steps between checkpoints.
         progress: Show a progress bar, on a terminal or in a notebook.
         fabric: To train on several devices; see `train`.
 
@@ -180,8 +189,9 @@ def train_gan(
         The generator, in evaluation mode.
 
     Raises:
-        ScmError: If images and labels do not match, the images are not in [0, 1], or ranks cannot
-            have equal parts of a batch or do not begin alike.
+        ScmError: If images and labels do not match, the images are not in [0, 1], the checkpoint
+            is another training's, or ranks cannot have equal parts of a batch or do not begin
+            alike.
 
     Source: CGN's reproduction, appendix F; Goodfellow et al. (2014), section 3.
     """
@@ -193,6 +203,8 @@ def train_gan(
             f"images in [{low:g}, {high:g}] and labels of shape {tuple(labels.shape)} were given; "
             "expected images in [0, 1] and labels (n,)"
         )
+    if every < 1:
+        raise ScmError(f"every={every} was given; expected a checkpoint each 1 or more steps")
     shape = (images.shape[1], images.shape[2], images.shape[3])
     gan = ConditionalGAN(shape, int(labels.max()) + 1, width, seed).to(images.device)
     generator = torch.Generator().manual_seed(seed)
@@ -202,11 +214,22 @@ def train_gan(
             torch.optim.Adam(m.parameters(), lr, betas=(0.5, 0.999)) for m in (gan, critic)
         )
         batches = source.batches(batch, seed)
-        ranks.agree({**gan.state_dict(), "x": images, "y": labels}, steps, batch, lr, seed)
+        identity = {
+            "run": repr((steps, batch, lr, width, seed)),
+            "data": digest_of(images, labels),
+        }
+        parts: dict[str, Any] = {"gan": gan, "critic": critic, "makers": makers, "critics": critics}
+        done = 0
+        if checkpoint is not None and Path(checkpoint).exists():
+            done = _resume(checkpoint, identity, parts, generator)
+        ranks.agree({**gan.state_dict(), "x": images, "y": labels}, identity, done)
         shown = progress and ranks.rank == 0
         with progress_bar("train GAN", steps, "steps", shown) as advance, ranks.as_one():
-            for _ in range(steps):
+            for step in range(1, steps + 1):
                 real = next(batches).rows(rows)
+                if step <= done:
+                    advance()
+                    continue
                 noise = ranks.normal(len(real.labels), gan.noise, generator)
                 made = gan(noise.to(images.device), real.labels)
                 loss = F.softplus(-critic(real.images, real.labels)).mean()
@@ -220,5 +243,31 @@ def train_gan(
                 fooled.backward()
                 ranks.add_gradients(gan.parameters(), mean=True)
                 makers.step()
+                if checkpoint is not None and (step % every == 0 or step == steps):
+                    state: dict[str, Any] = {k: part.state_dict() for k, part in parts.items()}
+                    state |= {"identity": identity, "step": step, "noise": generator.get_state()}
+                    state["chance"] = torch.get_rng_state()
+                    ranks.write(partial(write_checkpoint, checkpoint, state))
                 advance()
     return gan.eval()
+
+
+def _resume(
+    path: str | os.PathLike[str],
+    identity: dict[str, str],
+    parts: dict[str, Any],
+    generator: torch.Generator,
+) -> int:
+    """Steps done, once networks, optimisers and generators are as they then were."""
+    state = read_checkpoint(path, identity)
+    try:
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        generator.set_state(state["noise"])
+        torch.set_rng_state(state["chance"])
+        return int(state["step"])
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise ScmError(
+            f"the checkpoint {os.fspath(path)} is not one of train_gan ({error!s:.200}); delete "
+            "it, or give the path of another"
+        ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 import os
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from scm.errors import ScmError
 from scm.estimate import Estimate
-from scm.learning.checkpoint import read_checkpoint, write_checkpoint
+from scm.learning.checkpoint import digest_of, read_checkpoint, write_checkpoint
 from scm.learning.evaluation import accuracy
 from scm.learning.objectives import ERM, Moment, Objective
 from scm.learning.ranks import Fabric, Ranks
@@ -170,7 +169,7 @@ def train(
             "objective": objective.name,
             "recipe": repr(recipe),
             "run": repr((seed, selection, every, len(sources))),
-            "data": _digest(first),
+            "data": digest_of(*(part for b in first for part in (b.images, b.labels))),
         }
         worst = selection == "worst-group"
         run = _Run(network, objective.to(device), recipe, seed, identity, held_out, worst, ranks)
@@ -303,14 +302,6 @@ class _Run:
 
 def _on(device: torch.device, batches: Iterator[Batch]) -> Iterator[Batch]:
     return (batch.to(device) for batch in batches)
-
-
-def _digest(batches: Sequence[Batch]) -> str:
-    digest = hashlib.sha256()
-    for batch in batches:
-        for part in (batch.images, batch.labels):
-            digest.update(part.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _held_out(selection: Selection, validation: Any) -> Sequence[tuple[Tensor, Tensor]]:

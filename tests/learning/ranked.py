@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import suppress
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
+from scm.datasets import Generated
 from scm.errors import ScmError
 from scm.learning import (
     ERM,
@@ -31,11 +35,15 @@ from scm.learning import (
     train,
     train_classifier,
     train_gan,
+    training,
 )
+from scm.learning import gan as learning_gan
 from scm.learning.cgn import train_cgn
+from scm.learning.cgn import training as cgn_training
+from scm.learning.checkpoint import write_checkpoint
 from tests.learning.cgn.shared import tiny, toy
 
-STEPS, EVERY, KILLED = 4, 2, 3
+STEPS, EVERY = 4, 2
 OBJECTIVES: dict[str, Objective] = {
     "ERM": ERM(),
     "IRM": IRM(2.0),
@@ -73,17 +81,7 @@ class Dropping(nn.Module):
         return logits
 
 
-class Stopping(LabelledImages):
-    """Images that run out, as a killed run does."""
-
-    def batches(self, size: int, seed: int = 0) -> Iterator[Any]:
-        for number, batch in enumerate(super().batches(size, seed)):
-            if number == KILLED:
-                raise InterruptedError
-            yield batch
-
-
-def environments(heads: bool = False, stop: bool = False) -> list[Any]:
+def environments(heads: bool = False) -> list[Any]:
     """Two environments of noisy images with groups, the first with noise added to its pixels."""
     found: list[Any] = []
     for seed in (0, 1):
@@ -92,8 +90,7 @@ def environments(heads: bool = False, stop: bool = False) -> list[Any]:
         images = torch.rand(30, 3, 8, 8, generator=generator, dtype=torch.float64)
         images[torch.arange(30), :, 2 * labels] += 0.5
         shown = labels if not heads or seed else torch.stack([labels, labels % 2], 1)
-        kind = Stopping if stop else LabelledImages
-        found.append(kind(images, shown, None if heads else labels % 2))
+        found.append(LabelledImages(images, shown, None if heads else labels % 2))
     return [Augmented(found[0], PixelNoise(0.1)), found[1]]
 
 
@@ -103,7 +100,7 @@ def classifier(name: str, fabric: Any, recipe: Recipe, **options: Any) -> dict[s
     heads = name == "heads"
     if heads:
         network = HeadEnsemble(network, ("a", "b")).double()
-    sources = environments(heads, options.pop("stop", False))
+    sources = environments(heads)
     if isinstance(OBJECTIVES[name], GroupDRO) is False and not heads:
         sources = [_without_groups(source) for source in sources]
     train(network, sources, OBJECTIVES[name], recipe=recipe, fabric=fabric, every=EVERY, **options)
@@ -113,7 +110,7 @@ def classifier(name: str, fabric: Any, recipe: Recipe, **options: Any) -> dict[s
 def _without_groups(source: Any) -> Any:
     if isinstance(source, Augmented):
         return Augmented(_without_groups(source.source), source.transform)
-    return type(source)(source.data.images, source.data.labels)
+    return LabelledImages(source.data.images, source.data.labels)
 
 
 def generator(name: str, fabric: Any, **options: Any) -> dict[str, Tensor]:
@@ -123,10 +120,42 @@ def generator(name: str, fabric: Any, **options: Any) -> dict[str, Tensor]:
     return cgn.state_dict()
 
 
-def gan(fabric: Any) -> dict[str, Tensor]:
+def gan(fabric: Any, **options: Any) -> dict[str, Tensor]:
     """Weights of a GAN, whose networks have batch norm and dropout, in single precision."""
-    made = train_gan(*toy(60), steps=2, batch=8, lr=1e-2, width=16, seed=1, fabric=fabric)
-    return made.state_dict()
+    given = {"steps": 2, "batch": 8, "lr": 1e-2, "width": 16, "seed": 1, **options}
+    return train_gan(*toy(60), fabric=fabric, **given).state_dict()
+
+
+def plain(fabric: Any, **options: Any) -> dict[str, Tensor]:
+    """Weights of the plainest classifier."""
+    images, labels = toy(60)
+    model = SmallCNN(3, 3).double()
+    given = {"model": model, "steps": STEPS, "batch": 12, "fabric": fabric, **options}
+    return train_classifier(images.double(), labels, **given).state_dict()
+
+
+RESUMED: dict[str, Callable[..., dict[str, Tensor]]] = {
+    "train": partial(classifier, "IRM", recipe=SEVERAL),
+    "train_classifier": partial(plain, every=EVERY),
+    "train_cgn": partial(generator, "autoencoder", every=EVERY),
+    "train_gan": partial(gan, steps=STEPS, every=EVERY),
+}
+
+
+@contextmanager
+def half_kept() -> Iterator[None]:
+    """Inside, the first checkpoint of a file is kept beside it, as a killed run leaves it."""
+
+    def writing(path: Path, state: Any) -> None:
+        write_checkpoint(path, state)
+        half = path.with_name(f"{path.name}-half")
+        if not half.exists():
+            shutil.copy(path, half)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (training, cgn_training, learning_gan):
+            patch.setattr(module, "write_checkpoint", writing)
+        yield
 
 
 def everything(fabric: Any, folder: Path) -> None:
@@ -138,11 +167,13 @@ def everything(fabric: Any, folder: Path) -> None:
     for name in CGNS:
         kept[f"CGN {name}"] = generator(name, fabric)
     kept["GAN"] = gan(fabric)
-    with suppress(InterruptedError):
-        classifier("IRM", fabric, SEVERAL, checkpoint=folder / "two.ckpt", stop=True)
-    kept["from one"] = classifier("IRM", fabric, SEVERAL, checkpoint=folder / "one.ckpt")
-    kept["CGN from one"] = generator("autoencoder", fabric, checkpoint=folder / "cgn.ckpt")
+    for name, work in RESUMED.items():
+        with half_kept():
+            work(fabric, checkpoint=folder / f"two-{name}")
+        kept[f"{name} from one"] = work(fabric, checkpoint=folder / f"one-{name}-half")
     torch.save(kept, folder / f"{fabric.global_rank}.pt")
+    rows = [row["unit"] for row in Generated(folder / "data").stream()]
+    (folder / f"{fabric.global_rank}-rows.json").write_text(json.dumps(rows))
     (folder / f"{fabric.global_rank}.json").write_text(json.dumps(_refusals(fabric, folder)))
 
 

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from scm import ScmError
 from scm.learning import ConditionalGAN, GeneratedImages, LabelledImages, Mixed, Stream, train_gan
+from scm.learning import gan as learning_gan
+from scm.learning.checkpoint import write_checkpoint
 
 
 def test_it_learns_the_colour_of_each_class() -> None:
@@ -57,3 +61,33 @@ def test_what_does_not_fit_is_refused() -> None:
         train_gan(images - 1, labels, steps=1)
     with pytest.raises(ScmError, match="0 to 3"):
         ConditionalGAN((3, 8, 8), classes=4).sample(torch.tensor([4]))
+    with pytest.raises(ScmError, match="every=0"):
+        train_gan(images, labels, steps=1, every=0)
+
+
+def test_a_training_that_was_cut_short_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator, path = torch.Generator().manual_seed(0), tmp_path / "gan"
+    images, labels = torch.rand(24, 3, 8, 8, generator=generator), torch.arange(24) % 3
+    given: dict[str, Any] = {"steps": 5, "batch": 8, "width": 16, "seed": 1}
+    whole = train_gan(images, labels, **given).state_dict()
+
+    def killed(path: Path, state: Any) -> None:
+        write_checkpoint(path, state)
+        raise InterruptedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(learning_gan, "write_checkpoint", killed)
+        with pytest.raises(InterruptedError):
+            train_gan(images, labels, checkpoint=path, every=2, **given)
+    with pytest.raises(ScmError, match="another training's"):
+        train_gan(images / 2, labels, checkpoint=path, **given)
+    state = torch.load(path, weights_only=True)
+    assert state["step"] == 2
+    torch.save({**state, "gan": {}}, tmp_path / "other")
+    with pytest.raises(ScmError, match="is not one of train_gan"):
+        train_gan(images, labels, checkpoint=tmp_path / "other", **given)
+    for _ in range(2):  # goes on, and then finds it finished
+        found = train_gan(images, labels, checkpoint=path, every=2, **given).state_dict()
+        assert all(torch.equal(found[key], value) for key, value in whole.items())
