@@ -117,6 +117,16 @@ def adjusted_means(
     Warns:
         PositivityWarning: If an estimated chance of the treatment is below 0.01; it is taken as
             0.01.
+
+    Example:
+        >>> from scm.graph import CausalGraph
+        >>> W = np.repeat([0, 1], 200)
+        >>> X = np.concatenate([np.repeat([0, 1], [150, 50]), np.repeat([0, 1], [50, 150])])
+        >>> data = {"W": W, "X": X, "Y": 2.0 * X + 10.0 * W}
+        >>> graph = CausalGraph("W -> X, Y; X -> Y")
+        >>> means = adjusted_means(data, graph, "Y", "X", [0, 1], seed=0)
+        >>> means.values.tolist(), means.n
+        ([5.0, 7.0], 400)
     """
     check_learning(method, folds, bootstrap)
     given = given or {}

@@ -25,7 +25,22 @@ _LEAST = 0.01  # of an estimated chance of the treatment, before a weight is cut
 
 
 class PositivityWarning(UserWarning):
-    """Some units had almost no chance of a treatment, so that data hardly tell its effect."""
+    """Some units had almost no chance of a treatment, so that data hardly tell its effect.
+
+    Example:
+        >>> import warnings
+        >>> from scm.estimators import ate
+        >>> from scm.graph import CausalGraph
+        >>> W = np.repeat([-6.0, 6.0], 100)
+        >>> X = (W > 0).astype(int)
+        >>> X[[0, 100]] = 1, 0  # one unit each has the other treatment
+        >>> data = {"W": W, "X": X, "Y": W + X}
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     effect = ate(data, outcome="Y", treatment="X", graph=CausalGraph("W -> X, Y; X -> Y"))
+        >>> {w.category.__name__ for w in caught}
+        {'PositivityWarning'}
+    """
 
 
 @dataclass

@@ -208,6 +208,11 @@ def compare_strategies(first: Interval, second: Interval) -> StrategyComparison:
     Args:
         first: `intervention_bounds` (or `natural_bounds`) under one intervention.
         second: the same under another.
+
+    Example:
+        >>> wide = Interval(0.1, 0.9, "natural bounds")
+        >>> compare_strategies(wide, Interval(0.2, 0.6, "natural bounds")).narrower
+        'second'
     """
     return StrategyComparison(first, second)
 

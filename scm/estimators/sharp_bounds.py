@@ -37,7 +37,19 @@ _FALSE_ALARM = 1e-3  # of the error that data contradict the graph
 
 
 class ContradictionWarning(UserWarning):
-    """Data violate an inequality that the graph implies, by no more than chance may."""
+    """Data violate an inequality that the graph implies, by no more than chance may.
+
+    Example:
+        >>> import warnings
+        >>> data = {"Z": [0] * 9 + [1] * 11, "X": [0] * 20, "Y": [0] * 9 + [1] * 2 + [0] * 9}
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     bound = sharp_bounds(
+        ...         CausalGraph("Z -> X -> Y; X <-> Y"), data, {"Y": 1}, do={"X": 0}
+        ...     )
+        >>> [w.category.__name__ for w in caught]
+        ['ContradictionWarning']
+    """
 
 
 def sharp_bounds(

@@ -19,7 +19,18 @@ _WEAK = 10.0  # F statistic of Staiger and Stock (1997)
 
 
 class WeakInstrumentWarning(UserWarning):
-    """An intervention that hardly moves the treatment: the ratio is not near normal."""
+    """An intervention that hardly moves the treatment: the ratio is not near normal.
+
+    Example:
+        >>> import warnings
+        >>> c, z, e = np.random.default_rng(0).standard_normal((3, 200))
+        >>> data = {"Z": z, "X": 0.01 * z + c, "Y": c + e}  # Z hardly moves X
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     effect = two_stage_least_squares(data, "Y", do="X", z="Z")
+        >>> caught[0].category.__name__
+        'WeakInstrumentWarning'
+    """
 
 
 def two_stage_least_squares(data: Any, outcome: str, do: str, z: Sequence[str]) -> Estimate:

@@ -102,6 +102,12 @@ class VisualCauses:
         correlate: S by image: 0, 1, ... in ascending order of P(T | I) within a causal class.
         joint: The exact joint of the model that was given.
         tolerance: Largest difference of probabilities that counts as equal.
+
+    Example:
+        >>> from scm.datasets import bars
+        >>> found = visual_causes(bars(2))
+        >>> len(found.causal), found.coarsens
+        (2, True)
     """
 
     model: SCM

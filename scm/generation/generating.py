@@ -155,6 +155,16 @@ def verify(path: str | Path, *, progress: bool = True) -> Manifest:
 
     Raises:
         ScmError: If the data set is unfinished, or shards are missing or altered: which.
+
+    Example:
+        >>> import scm, tempfile
+        >>> model = scm.SCM("A", A=scm.Root.normal())
+        >>> with tempfile.TemporaryDirectory() as out:
+        ...     made = generate(model, out, 10, workers=1)
+        ...     _ = (Path(out) / made.plan.file_of(0)).write_bytes(b"")
+        ...     verify(out)
+        Traceback (most recent call last):
+        scm.errors.ScmError: 1 of 1 shards ... are not as the manifest says: ... (altered)...
     """
     manifest, folder = read_manifest(path), Path(path)
     folder = folder if folder.is_dir() else folder.parent

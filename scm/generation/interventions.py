@@ -41,6 +41,10 @@ class Interventions:
     Attributes:
         do: Value by node.
         sweeps: World dimensions; in each, lists of values by node, zipped.
+
+    Example:
+        >>> Interventions({"A": 1.0}, ({"B": (0.0, 0.5, 1.0)},)).sweeps[0]["B"]
+        (0.0, 0.5, 1.0)
     """
 
     do: Mapping[str, Value]

@@ -37,6 +37,10 @@ class Column:
         file: End of that file's name, None where there is none.
         levels: Names of the levels, in the order of their codes.
         range: What black and white are.
+
+    Example:
+        >>> Column("colour", "categorical", "int64", (), "column", levels=("red", "green")).levels
+        ('red', 'green')
     """
 
     node: str
@@ -64,6 +68,12 @@ class Plan:
         shards: Number of shards.
         device: Kind of device that made it.
         columns: The nodes that are kept.
+
+    Example:
+        >>> x = Column("X", "real", "float32", (), "column")
+        >>> plan = Plan("m.py:model", "0" * 64, {"A": 1}, ({"B": (0, 1)},), 0, 0, 100, 2, "cpu", (x,))
+        >>> plan.worlds, plan.layout, plan.units_of(1)
+        (2, 'parquet', (50, 100))
     """
 
     model: str
@@ -122,6 +132,10 @@ class Shard:
         number: Which one.
         bytes: Size of its file.
         sha256: Checksum of its file.
+
+    Example:
+        >>> Shard(0, 1024, "0" * 64).bytes
+        1024
     """
 
     number: int
@@ -136,6 +150,14 @@ class Manifest:
     Attributes:
         plan: What it is.
         shards: Its shards, in order.
+
+    Example:
+        >>> import scm, tempfile
+        >>> model = scm.SCM("A", A=scm.Root.normal())
+        >>> with tempfile.TemporaryDirectory() as out:
+        ...     manifest = scm.generate(model, out, 100, sweep="A=0,1", shards=2, workers=1)
+        >>> manifest.rows, [shard.number for shard in manifest.shards]
+        (200, [0, 1])
     """
 
     plan: Plan
@@ -167,6 +189,14 @@ def read_manifest(path: str | Path) -> Manifest:
 
     Raises:
         ScmError: If there is none, or it is damaged, or the data set is unfinished.
+
+    Example:
+        >>> import scm, tempfile
+        >>> model = scm.SCM("A", A=scm.Root.normal())
+        >>> with tempfile.TemporaryDirectory() as out:
+        ...     manifest = scm.generate(model, out, 100, workers=1)
+        ...     read_manifest(out) == manifest
+        True
     """
     path = Path(path)
     file = path / MANIFEST if path.is_dir() else path

@@ -47,6 +47,14 @@ def from_causallearn(graph: Any) -> CausalGraph:
         ScmError: If it is none of these.
         GraphError: If an edge has no direction (`---`, in a CPDAG) or a circle (`o->`, in a
             PAG), or the graph has a cycle.
+
+    Example:
+        >>> from causallearn.search.ConstraintBased.PC import pc  # doctest: +SKIP
+        >>> from_causallearn(pc(data, node_names=["A", "B", "C"]))  # doctest: +SKIP
+        CausalGraph('A -> C; B -> C')
+        >>> from_causallearn([[0, 1], [0, 0]])
+        Traceback (most recent call last):
+        scm.errors.ScmError: ...GeneralGraph...
     """
     found = _general(graph)
     edges: list[tuple[str, str]] = []
@@ -87,6 +95,12 @@ def to_causallearn(graph: CausalGraph) -> Any:
     Raises:
         ScmError: If causal-learn is not installed.
         GraphError: If the graph has constitutive edges.
+
+    Example:
+        >>> graph = to_causallearn(CausalGraph("A -> B; A <-> B"))  # doctest: +SKIP
+        >>> to_causallearn(CausalGraph("I => C"))
+        Traceback (most recent call last):
+        scm.errors.GraphError: ...I => C...
     """
     _refuse_constitutive(graph, "causal-learn")
     try:

@@ -40,6 +40,10 @@ def on_ray(address: str, workers: int | None = None, *, gpus: float = 0) -> Exec
     Raises:
         ScmError: If ray is missing, or there is no cluster that answers; and, from the executor,
             if a job's worker died more than `RETRIES` times.
+
+    Example:
+        >>> sorted(on_ray("auto", workers=4)(abs, [-3, 2]))  # doctest: +SKIP
+        [2, 3]
     """
     ray = _ray()
     if not ray.is_initialized():

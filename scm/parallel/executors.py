@@ -26,7 +26,13 @@ Result = TypeVar("Result")
 
 
 class Executor(Protocol):
-    """Runs a function on each job, and yields the results as they come."""
+    """Runs a function on each job, and yields the results as they come.
+
+    Example:
+        >>> executor: Executor = here
+        >>> sorted(executor(abs, [-3, 2]))
+        [2, 3]
+    """
 
     def __call__(self, function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
         """Yield `function(job)` of every job, in any order; what it raises is raised."""
@@ -34,12 +40,22 @@ class Executor(Protocol):
 
 
 def available_cores() -> int:
-    """Number of cores that this process may use."""
+    """Number of cores that this process may use.
+
+    Example:
+        >>> available_cores() >= 1
+        True
+    """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def here(function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
-    """Run the jobs one after the other in this process."""
+    """Run the jobs one after the other in this process.
+
+    Example:
+        >>> list(here(abs, [-3, 2]))
+        [3, 2]
+    """
     return map(function, jobs)
 
 
@@ -53,6 +69,10 @@ def processes(workers: int) -> Executor:
 
     Raises:
         ScmError: If workers died while a job ran more than `RETRIES` times.
+
+    Example:
+        >>> sorted(processes(1)(abs, [-3, 2]))
+        [2, 3]
     """
 
     def run(function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:

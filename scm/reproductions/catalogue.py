@@ -32,6 +32,10 @@ class Reproduction:
         options: What else can be set, and what it is, by name.
         module: Import path of the module with its `run(study)`; `scm.reproductions.NAME`, with
             underscores, by default.
+
+    Example:
+        >>> next(each for each in CATALOGUE if each.name == "vcfl-grating").path
+        'scm.reproductions.vcfl_grating'
     """
 
     name: str
@@ -288,6 +292,12 @@ def reproduce(
         ScmError: If there is no such experiment, option or device, `seeds` is not positive, the
             folder cannot be written, something that the experiment needs is missing, no cluster
             answers, or workers keep dying.
+
+    Example:
+        >>> study = reproduce("vcfl-grating", quick=True)  # doctest: +SKIP
+        >>> reproduce("vcfl-gratings")
+        Traceback (most recent call last):
+        scm.errors.ScmError: there is no reproduction 'vcfl-gratings'; did you mean 'vcfl-grating'...
     """
     known = {r.name: r for r in CATALOGUE}
     if name not in known:

@@ -47,6 +47,10 @@ class Row:
         reproduced: The figure of a published reproduction.
         goal: Such as "<= 2", which the mean should meet.
         note: What should be known of it.
+
+    Example:
+        >>> Row("CGN", "accuracy, %", {0: 94.0, 1: 96.0}, paper=95.1, goal=">= 95").mean
+        95.0
     """
 
     row: str

@@ -44,6 +44,15 @@ class Saved:
         dtype: Dtype of its values.
         noise_device: Where noise is drawn, if that was chosen.
         evaluating: Names of the model's modules in evaluation mode.
+
+    Example:
+        >>> import scm, tempfile
+        >>> model = scm.SCM("A -> B", A=scm.Root.normal(), B=scm.Linear({"A": 2.0}))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/model.scm")
+        ...     saved = read_model(f"{folder}/model.scm", {})
+        >>> saved.graph, saved.dtype
+        (CausalGraph('A -> B'), torch.float32)
     """
 
     graph: CausalGraph
@@ -86,6 +95,15 @@ def save(path: str | os.PathLike[str], model: Saved, omit: Omitted = ()) -> None
     Raises:
         MechanismError: If a mechanism cannot be described, with the way out.
         ScmError: If the file cannot be written.
+
+    Example:
+        >>> import scm, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     scm.SCM("A", A=scm.Root.normal()).save(f"{folder}/old.scm")
+        ...     saved = read_model(f"{folder}/old.scm", {})
+        ...     save(f"{folder}/new.scm", saved)  # what `SCM.save` calls
+        ...     scm.load(f"{folder}/new.scm").graph
+        CausalGraph('A')
     """
     left_out = (omit,) if isinstance(omit, str) else tuple(omit)
     known = [owner for owner, _ in model.holders]
@@ -151,6 +169,14 @@ def read_model(path: str | os.PathLike[str], functions: Mapping[Any, Any]) -> Sa
     Raises:
         ScmError: If the file is not a saved model, was cut off or altered, names what it may
             not name, or needs a function that is not given.
+
+    Example:
+        >>> import scm, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model = scm.SCM("A", A=scm.Root.normal())
+        ...     model.save(f"{folder}/model.scm")
+        ...     read_model(f"{folder}/model.scm", {}).mechanisms["A"].type  # scm.load makes a model
+        Real(shape=())
     """
     text, tensors = archive.read(path)
     try:
@@ -243,6 +269,16 @@ def running(path: str | os.PathLike[str]) -> Iterator[None]:
 
     Raises:
         ScmError: If it does not run.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "model.scm")
+        ...     _ = path.write_bytes(b"")
+        ...     with running(path):
+        ...         raise ValueError("no")
+        Traceback (most recent call last):
+        scm.errors.ScmError: the model in ...model.scm does not run (ValueError: no)...
     """
     try:
         with Bounded(tensor=1024 * _MEBIBYTE + 16 * os.path.getsize(path)):
