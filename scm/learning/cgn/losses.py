@@ -140,6 +140,12 @@ class Style:
 
     Source: the authors' repository, imagenet/losses.py and mnists/experiments; Johnson, Alahi and
     Fei-Fei (2016), section 3.2.
+
+    Example:
+        >>> style = Style(VGGFeatures("vgg16", layers=(4,), range=(0, 1)), (0.1,))
+        >>> images = torch.rand(2, 3, 8, 8)
+        >>> style(images, images), style.vgg.trained
+        (tensor(0.), False)
     """
 
     vgg: VGGFeatures
