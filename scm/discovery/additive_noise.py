@@ -32,6 +32,12 @@ class AdditiveNoise:
         forward: HSIC of x and y - f(x).
         backward: HSIC of y and x - g(y).
         log_p: Of both, by a gamma law, `[2, pairs]`; None where they were not asked for.
+
+    Example:
+        >>> def test(hsic, p):
+        ...     return IndependenceTest(torch.tensor([hsic]), torch.tensor([p]), torch.tensor([99]))
+        >>> AdditiveNoise(forward=test(0.001, 0.6), backward=test(0.008, 0.01)).score  # log 8
+        tensor([2.0794])
     """
 
     forward: IndependenceTest

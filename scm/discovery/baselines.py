@@ -25,6 +25,11 @@ class LinearGraph:
         weights: Effect of i on j, `[i, j]`; 0 where there is no edge.
         score: What was minimised, at these weights; NaN for DirectLiNGAM.
         acyclic: Whether the edges make no cycle.
+
+    Example:
+        >>> graph = LinearGraph(torch.tensor([[0.0, 0.8], [0.0, 0.0]]), score=0.4, acyclic=True)
+        >>> graph.edges.nonzero().tolist()
+        [[0, 1]]
     """
 
     weights: Tensor
@@ -49,6 +54,12 @@ def direct_lingam(x: Any, *, threshold: float = 0.1, seed: int = 0) -> LinearGra
         ScmError: If x is not as described, a column is constant, or lingam is not installed.
 
     Source: Shimizu et al. (2011).
+
+    Example:
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> cause, noise = torch.rand(2, 500, generator=generator)
+        >>> direct_lingam(torch.stack([cause, cause + 0.5 * noise], 1)).edges.nonzero().tolist()
+        [[0, 1]]
     """
     data = _standard(x)
     kind = neighbour("lingam:DirectLiNGAM")

@@ -54,6 +54,17 @@ class CageAudit:
         permuted: The null of permuted labels.
         random: The null of random directions.
         steepness: The five numbers.
+
+    Example:
+        >>> from scm.mechanisms import Real
+        >>> generator = LatentGenerator(lambda z: z, 2, Real((2,)))
+        >>> z = generator.draw(500)
+        >>> a = Attribute.from_labels("A", generator, z[:, 0] > 0, latents=z)
+        >>> b = Attribute.from_labels("B", generator, z[:, 0] + z[:, 1] > 0, latents=z)
+
+        >>> found = cage_paper(generator, a, b, n=200, permutations=19, directions=9, progress=False)
+        >>> found.arrow() in ("c->e", "e->c", "none"), len(found.curve) == len(found.alphas)
+        (True, True)
     """
 
     cause: str
@@ -264,6 +275,17 @@ def baseline_columns(
 
     Source: CAGE, section 4.2 and appendix C. The paper does not say which counterfactuals it
     pooled; both treatments' are taken here.
+
+    Example:
+        >>> from scm.mechanisms import Real
+        >>> generator = LatentGenerator(lambda z: z, 2, Real((2,)))
+        >>> z = generator.draw(500)
+        >>> a = Attribute.from_labels("A", generator, z[:, 0] > 0, latents=z)
+        >>> b = Attribute.from_labels("B", generator, z[:, 0] + z[:, 1] > 0, latents=z)
+
+        >>> c, e = baseline_columns(a, b, z)
+        >>> c.shape, e.shape
+        (torch.Size([1000]), torch.Size([1000]))
     """
     rows = latents.flatten(1)
     with torch.no_grad():

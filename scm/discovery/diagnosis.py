@@ -33,6 +33,11 @@ class Diagnosis:
         Cs: Inverse strengths of a penalty that the heads were given instead.
         penalised: Delta-tau at alpha = 1 with c's head of each C (rows) and e's (columns); empty
             where a head was not trained here.
+
+    Example:
+        >>> steepness = Steepness(2.0, 0.0, 1.0, 0.0, 0.5)
+        >>> Diagnosis((1.0,), (0.12,), (0.1,), steepness).explained
+        True
     """
 
     alphas: tuple[float, ...]
@@ -91,6 +96,17 @@ def diagnose(
         ScmError: If a head cannot see its attribute, or an attribute has more than two classes.
 
     Source: CAGE, equation 7; `scm.discovery.steepness`.
+
+    Example:
+        >>> from scm.mechanisms import Real
+        >>> generator = LatentGenerator(lambda z: z, 2, Real((2,)))
+        >>> z = generator.draw(500)
+        >>> a = Attribute.from_labels("A", generator, z[:, 0] > 0, latents=z)
+        >>> b = Attribute.from_labels("B", generator, z[:, 0] + z[:, 1] > 0, latents=z)
+
+        >>> found = diagnose(generator, a, b, n=300)
+        >>> len(found.measured) == len(found.predicted) == len(found.alphas)
+        True
     """
     known = latent_heads(generator, [cause, effect], n, C, seed)
     heads = [_head(known[a.name]) for a in (cause, effect)]

@@ -30,6 +30,17 @@ class Audit:
         adjustment: How the association p-values were adjusted for the number of pairs.
         seed: Seed of the run.
         warnings: What concerns all pairs.
+
+    Example:
+        >>> from scm.discovery import Direction
+        >>> from scm.estimate import Estimate
+        >>> found = Direction("age", "grey", "c->e", 0.001, 0.002, None, None, None,
+        ...                   (Estimate(0.5), Estimate(0.5)))
+        >>> whole = Audit(("age", "grey"), {("age", "grey"): found}, "holm", 0)
+        >>> whole.arrows, whole.matrix
+        ([('age', 'grey')], [['', '->'], ['<-', '']])
+        >>> whole["grey", "age"].words
+        'age -> grey'
     """
 
     names: tuple[str, ...]

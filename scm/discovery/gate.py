@@ -31,6 +31,12 @@ class Gate:
         treated: Whether each unit was treated as it is, `(n,)`.
         dose: What the moves did to the treatment's own reading, averaged likewise.
         alpha: Distance of the moves.
+
+    Example:
+        >>> effects = torch.tensor([0.2, 0.4])
+        >>> mean = Estimate.mean(effects)
+        >>> print(Gate(mean, effects, torch.tensor([True, False]), Estimate(0.5), 1.0))
+        GATE 0.30 +- 0.10 (n = 2); the treatment's own reading changed by 0.5 (exact)
     """
 
     effect: Estimate
@@ -122,6 +128,16 @@ def unit_effects(
 
     Raises:
         ScmError: As for `gate`, or if a generator is needed and not given.
+
+    Example:
+        >>> from scm.mechanisms import Real
+        >>> generator = LatentGenerator(lambda z: z, 2, Real((2,)))
+        >>> z = generator.draw(500)
+        >>> a = Attribute.from_labels("A", generator, z[:, 0] > 0, latents=z)
+        >>> b = Attribute.from_labels("B", generator, z[:, 0] + z[:, 1] > 0, latents=z)
+
+        >>> unit_effects(a, b, z, [0.5, 1.0]).shape
+        torch.Size([2, 500])
     """
     direction = cause.direction.to(latents)
     with torch.no_grad():

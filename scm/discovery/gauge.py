@@ -70,6 +70,15 @@ def turned(
 
     Raises:
         ScmError: If the prior is no standard normal one.
+
+    Example:
+        >>> from scm.mechanisms import Real
+        >>> generator = LatentGenerator(lambda z: z, 2, Real((2,)))
+        >>> a = Attribute.from_measure("a", lambda x: x[:, 0])
+        >>> behind, (same,) = turned(generator, [a], Turn(2, seed=0))
+        >>> z = generator.draw(5)
+        >>> torch.allclose(behind.image(z), generator.image(z))
+        False
     """
     if not standard_normal(generator):
         raise ScmError(

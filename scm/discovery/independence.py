@@ -41,6 +41,12 @@ class IndependenceTest:
         statistic: HSIC (biased, over n^2) or chi-square, `[*pairs]`, float64.
         p: Probability, under independence, of a statistic as large, `[*pairs]`.
         permutations: How many were drawn, `[*pairs]`.
+
+    Example:
+        >>> x = torch.linspace(-1, 1, 60)
+        >>> test = hsic_test(x, x**2, permutations=199)
+        >>> bool(test.p < 0.05)
+        True
     """
 
     statistic: Tensor

@@ -77,6 +77,16 @@ def mmd_curve(
         `(alphas,)`, float64.
 
     Source: CAGE, appendix E.
+
+    Example:
+        >>> from scm.mechanisms.latent import LatentGenerator
+        >>> from scm.mechanisms import Real
+        >>> generator = LatentGenerator(lambda z: z, 2, Real((2,)))
+        >>> z = generator.draw(300)
+        >>> a = Attribute.from_labels("A", generator, z[:, 0] > 0, latents=z)
+        >>> curve = mmd_curve(a, z, [0.0, 1.0])
+        >>> bool(curve[1] < curve[0])  # the move makes the untreated more like the treated
+        True
     """
     with torch.no_grad():
         treated = attribute.treated(attribute.read(latents))

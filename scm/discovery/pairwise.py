@@ -38,6 +38,10 @@ class Pairwise:
         score: Positive for x -> y, negative for y -> x, 0 for no verdict, `[*pairs]`.
         p_forward: p-value of the model x -> y, `[*pairs]`; None where a method has none.
         p_backward: p-value of the model y -> x.
+
+    Example:
+        >>> Pairwise("anm", torch.tensor([1.3, -0.2, 0.0])).direction
+        ['x->y', 'y->x', 'none']
     """
 
     method: str

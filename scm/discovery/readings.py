@@ -44,7 +44,14 @@ def latent_model(generator: LatentGenerator, attributes: Sequence[Attribute]) ->
 
 
 def units(generator: LatentGenerator, n: int, seed: int = 0) -> Tensor:
-    """Latents of the n units that every audit model of the generator draws with this seed."""
+    """Latents of the n units that every audit model of the generator draws with this seed.
+
+    Example:
+        >>> from scm.mechanisms import Real
+        >>> generator = LatentGenerator(lambda z: z, 2, Real((2,)))
+        >>> torch.equal(units(generator, 3), units(generator, 5)[:3])
+        True
+    """
     drawn: Tensor = SCM("Z", Z=generator.prior).sample(n, seed=seed)["Z"]
     return drawn
 
@@ -64,6 +71,17 @@ def readings(
         ScmError: If the generator is not what it was, as where it was put back into training mode;
             two attributes have one name; an attribute returns another shape or NaN, is
             constant, or has a class with fewer than 30 units; or two attributes are collinear.
+
+    Example:
+        >>> from scm.mechanisms import Real
+        >>> generator = LatentGenerator(lambda z: z, 2, Real((2,)))
+        >>> z = generator.draw(500)
+        >>> a = Attribute.from_labels("A", generator, z[:, 0] > 0, latents=z)
+        >>> b = Attribute.from_labels("B", generator, z[:, 0] + z[:, 1] > 0, latents=z)
+
+        >>> found = readings(generator, [a, b], units(generator, 200))
+        >>> found["A"].shape, bool(found["A"].min() >= 0)
+        (torch.Size([200]), True)
     """
     _named(attributes)
     parts: dict[str, list[Tensor]] = {a.name: [] for a in attributes}

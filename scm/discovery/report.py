@@ -155,6 +155,11 @@ def write_report(
     Raises:
         ScmError: If the attributes are not the audit's; or the folder is not empty and is no
             report of the same audit, or is one and `resume` was not asked for.
+
+    Example:
+        >>> path = write_report(
+        ...     found, "out/audit", generator=generator, attributes=attributes
+        ... )  # doctest: +SKIP
     """
     names = tuple(a.name for a in attributes)
     if names != found.names:

@@ -35,6 +35,11 @@ class Responses:
             deviations of the scores over prior samples.
         dose: Change of `s_i` that its own move achieved, by name; half of the way from the move
             down to the move up, in its standard deviations.
+
+    Example:
+        >>> found = Responses({("a", "b"): Estimate(0.8, 0.1, 50)}, {"a": Estimate(0.5, 0.01, 50)})
+        >>> print(found.ratio["a", "b"])
+        0.80 +- 0.10 (n = 50)
     """
 
     ratio: Mapping[tuple[str, str], Estimate]
@@ -70,6 +75,16 @@ def responses(
 
     Raises:
         ScmError: If no gradient of an attribute reaches the latent, or there is but one refit.
+
+    Example:
+        >>> from scm.mechanisms import Real
+        >>> generator = LatentGenerator(lambda z: z, 2, Real((2,)))
+        >>> a = Attribute.from_measure("a", lambda x: x[:, 0])
+        >>> b = Attribute.from_measure("b", lambda x: x[:, 0] + 0.1 * x[:, 1])
+        >>> z = generator.draw(50)
+        >>> found = responses(generator, [a, b], z, scales={"a": 1.0, "b": 1.0})
+        >>> round(found.ratio["a", "b"].value, 2)
+        1.0
     """
     found = [_moved(generator, attributes, latents, scales, dose, steps)]
     few = latents[:_FEW]

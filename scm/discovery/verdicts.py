@@ -38,6 +38,11 @@ class Rules:
         small: "none" needs all |R| + z se below this.
         large: "both respond" needs all |R| - z se above this.
         z: Normal quantile of the limits of R.
+
+    Example:
+        >>> none = Estimate(0.0, 0.01, 100)
+        >>> verdict(0.04, None, (none, none)), verdict(0.04, None, (none, none), Rules(independent=0.01))
+        ('abstain', 'none')
     """
 
     dependent: float = 0.01
@@ -67,6 +72,12 @@ class Direction:
         diagnosis: Delta-tau, and what steepness alone predicts; None where it was left out.
         gauges: Verdicts with the latent turned: p(x) is the same.
         warnings: What a reader should know, in words.
+
+    Example:
+        >>> doses = Estimate(0.5), Estimate(0.5)
+        >>> found = Direction("age", "grey", "c->e", 0.001, 0.002, None, None, None, doses)
+        >>> found.arrow, found.words
+        (('age', 'grey'), 'age -> grey')
     """
 
     cause: str
