@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -13,15 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from scm.cli import app
 from scm.errors import ScmError
 from scm.generation import generate
 from scm.parallel import on_ray
 from tests.generation.models import PICTURES
+from tests.testing.test_auditing import MODEL
 
 from . import jobs
 
 ray = pytest.importorskip("ray")
+ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.filterwarnings("default::ResourceWarning", "default::FutureWarning")
 
 
@@ -142,6 +148,47 @@ def test_workers_killed_from_outside(cluster: str, pictures: str, tmp_path: Path
     print(f"{len(killed)} workers killed")
     assert killed
     assert content(tmp_path / "far") == content(tmp_path / "alone")
+
+
+@pytest.mark.slow
+def test_a_driver_killed(cluster: str, pictures: str, tmp_path: Path) -> None:
+    """The cluster stays; the same command, given to it again, makes what is missing."""
+    generate(pictures, tmp_path / "alone", 6000, shards=60, workers=1)
+    out, journal = tmp_path / "far", tmp_path / "far" / "unfinished.jsonl"
+    words = f"generate {pictures} --out {out} --units 6000 --shards 60 --ray {cluster}".split()
+    command = [sys.executable, "-c", "from scm.cli import app; app()", *words]
+    for moment in (2, 20, 40):
+        driver = subprocess.Popen(command, cwd=ROOT)
+        while not journal.exists() or journal.read_bytes().count(b"\n") - 1 < moment:
+            assert driver.poll() is None
+            time.sleep(0.01)
+        driver.kill()
+        assert driver.wait() == -9
+    kept = {path.name: path.stat().st_mtime_ns for path in out.glob("shard-*")}
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+    assert content(out) == content(tmp_path / "alone")
+    redone = [name for name, when in kept.items() if (out / name).stat().st_mtime_ns != when]
+    assert len(redone) <= 4  # those that were written, but not yet in the journal
+
+
+@pytest.mark.slow
+def test_audits_and_seeds(cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nulls of an audit and the seeds of a reproduction, on the cluster and alone."""
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "mine.py").write_text(MODEL)
+    made, told = f"{tmp_path / 'mine.py'}:made", f"{tmp_path / 'mine.py'}:attributes"
+    cases = {
+        "audit.json": ["audit", made, "--attributes", told, "--quick"],
+        "results.json": ["reproduce", "genint-linear", "--quick", "--seeds", "2"],
+    }
+    for name, words in cases.items():
+        found = []
+        for more in (["--ray", cluster], []):
+            out = tmp_path / f"{words[0]}{len(more)}"
+            done = CliRunner().invoke(app, [*words, "--out", str(out), *more])
+            assert done.exit_code == 0, done.output
+            found.append(json.loads((out / name).read_text()))
+        assert found[0].get("rows", found[0]) == found[1].get("rows", found[1])
 
 
 @pytest.mark.parametrize(
