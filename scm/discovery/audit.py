@@ -45,7 +45,7 @@ def audit(
     attributes: Sequence[Attribute],
     *,
     refits: int | Refits = 5,
-    fit: int = 5_000,
+    fit: int = 20_000,
     block: int = 1_000,
     moved: int = 500,
     permutations: int = 2_500,
@@ -74,7 +74,8 @@ def audit(
         attributes: At least two; of several classes, one of them: `attribute.level(...)`.
         refits: How often each head that was trained here is trained again on a bootstrap sample,
             for the limits of responses; or, by an attribute's name, such heads of your own.
-        fit: Samples that functions are fitted on.
+        fit: Samples that functions are fitted on; with fewer for a block of this size, tests see
+            the fitted function's error, and reject the true direction too often.
         block: Samples of each of the two blocks; more make the tests reject the fitted
             function's error.
         moved: Units that are moved.

@@ -149,7 +149,8 @@ class Direction:
         }
 
     def __str__(self) -> str:
-        lines = [self.words, f"  association p = {self.association:.3g}"]
+        adjusted = f" ({self.adjusted:.3g} adjusted)" * (self.adjusted != self.association)
+        lines = [self.words, f"  association p = {self.association:.3g}{adjusted}"]
         if self.asymmetry is not None:
             a = self.asymmetry
             lines.append(

@@ -1,11 +1,12 @@
 """Table 1 of CAGE: seven pairs of CelebA-HQ's attributes in a generator of faces.
 
 The protocol, ready for weights: `generator`, a program of z -> images (TorchScript or `.pt2`; with
-`mapping` in front of it the audit is in W), and `latents`, a `.safetensors` file with "latents"
-`(n, d)` of annotated images and one tensor of 0 and 1, `(n,)`, for each of CelebA's attributes
-(Male, Mustache, Bald, Goatee, Rosy_Cheeks, Young, Pointy_Nose, Brown_Hair, Smiling). Without them
-a tiny generator stands in, whose labels follow the paper's *prior* by construction (a linear
-score of the parent and noise): its rows exercise the protocol and say nothing of CelebA-HQ.
+`mapping` in front of it the audit is in W, as wide as Z), and `latents`, a `.safetensors` file with
+"latents" `(n, d)` of annotated images, of W where there is one, and one tensor of 0 and 1, `(n,)`,
+for each of CelebA's attributes (Male, Mustache, Bald, Goatee, Rosy_Cheeks, Young, Pointy_Nose,
+Brown_Hair, Smiling). Without them a tiny generator stands in, whose labels follow the paper's
+*prior* by construction (a linear score of the parent and noise): its rows exercise the protocol and
+say nothing of CelebA-HQ.
 
 ANM, LiNGAM and NOTEARS get the heads' probabilities on counterfactuals, as in table 1; appendix
 C's variants, hard labels and no counterfactuals, are rows of their own. On linear heads'

@@ -8,7 +8,7 @@ was tried on model seeds below 1,000; run k has the model seeds from 1,000 (k + 
 
 The library's own p-values are held against null draws of their own hypotheses: two independent
 numbers, two independent classes, and a residual about the fitted function in the direction that is
-true (a spline of 5,000 samples, tested on two blocks of 1,000).
+true (a spline of 20,000 samples, tested on two blocks of 1,000).
 
 Source: the project's PAPERS.md, "CAGE, calibrated"; for delta-tau CAGE, equation 7.
 """
@@ -108,10 +108,10 @@ def _null_draws(draws: int, seed: int) -> dict[str, list[float]]:
         x, y = torch.randn(2, _AT_ONCE, 2 * _ROWS, generator=source)
         numbers += hsic_test(x, y.exp(), seed=seed + k).p.tolist()
         classes += chi_square_test(x > 0, y > 0.5, seed=seed + k).p.tolist()
-        cause = 2 * torch.rand(_AT_ONCE, 7 * _ROWS, generator=source) - 1
+        cause = 2 * torch.rand(_AT_ONCE, 22 * _ROWS, generator=source) - 1
         effect = (2 * cause).tanh() + torch.randn(cause.shape, generator=source) / 2
         scores = torch.cat([_unit(cause), _unit(effect)])
-        fit, blocks = scores[:, : 5 * _ROWS], scores[:, 5 * _ROWS :].reshape(-1, 2, _ROWS)
+        fit, blocks = scores[:, : 20 * _ROWS], scores[:, 20 * _ROWS :].reshape(-1, 2, _ROWS)
         pairs = [(j, j + _AT_ONCE) for j in range(_AT_ONCE)]
         tried = asymmetries(fit, blocks, pairs, permutations=_PERMUTED, seed=seed + k)
         residuals += [each.p_forward for each in tried]

@@ -5,6 +5,8 @@ import json
 import re
 import shutil
 import subprocess
+import sys
+import time
 import zlib
 from html.parser import HTMLParser
 
@@ -249,6 +251,44 @@ def test_a_report_goes_on_after_a_kill(tmp_path, monkeypatch):
     assert found.to_json() == whole.to_json()
     for name in ("index.html", "audit.json", "pairs.csv"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+STALLS = """
+import time
+from pathlib import Path
+
+def stalling(generator):
+    kept = Path(__file__).with_name("cut") / "kept" / "tests.json"
+    def read(x):
+        while kept.exists() and not Path(__file__).with_name("go").exists():
+            time.sleep(0.1)
+        return x[:, 0]
+    return [Attribute.from_measure("a", read), attributes(generator)[1]]
+"""
+
+
+@pytest.mark.slow  # a process of its own
+def test_the_command_goes_on_after_a_kill(tmp_path):
+    file = tmp_path / "model.py"
+    file.write_text(MODEL + STALLS)
+    command = ["audit", f"{file}:made", "--attributes", f"{file}:stalling", "--quick", "--out"]
+    cut, whole = tmp_path / "cut", tmp_path / "whole"
+    code = "import sys; from scm.cli import app; app()"
+    process = subprocess.Popen([sys.executable, "-c", code, *command, str(cut)])
+    deadline = time.monotonic() + 240
+    while not (cut / "kept" / "tests.json").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    assert not (cut / "index.html").exists()
+    (tmp_path / "go").touch()
+    for words in ([*command, str(cut), "--resume"], [*command, str(whole)]):
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, done.output
+    for name in ("index.html", "audit.json", "pairs.csv"):
+        assert (cut / name).read_bytes() == (whole / name).read_bytes()
 
 
 def test_folders_that_are_refused(audited, folder, tmp_path):
