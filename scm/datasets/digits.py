@@ -45,6 +45,11 @@ class Digits:
 
     Raises:
         ScmError: If shapes do not match, or pixels or classes are out of their range.
+
+    Example:
+        >>> images, labels = torch.zeros(4, 1, 8, 8), torch.tensor([0, 1, 2, 3])
+        >>> Digits("blank", images, labels, images[:1], labels[:1]).shape
+        (1, 8, 8)
     """
 
     name: str

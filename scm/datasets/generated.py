@@ -106,6 +106,17 @@ class GeneratedStream(IterableDataset[Row]):
 
     Part k of K = R W holds the rows from floor(k N / K) up to floor((k + 1) N / K), so that
     parts differ by a row at most. See `Generated.stream`.
+
+    Raises:
+        ScmError: If one of `rank` and `ranks` is missing, or the rank is none of them.
+
+    Example:
+        >>> import scm, tempfile
+        >>> with tempfile.TemporaryDirectory() as out:
+        ...     made = scm.generate(scm.SCM("A", A=scm.Root.normal()), out, 10, workers=1)
+        ...     half = GeneratedStream(Generated(out), rank=1, ranks=2)
+        ...     [row["unit"] for row in half]
+        [5, 6, 7, 8, 9]
     """
 
     def __init__(self, rows: Generated, rank: int | None, ranks: int | None) -> None:

@@ -161,7 +161,12 @@ def bar_images(size: int = 3) -> Tensor:
 
 
 def bar_codes(images: Tensor) -> Tensor:
-    """Codes `(*batch,)` of black-white images `(*batch, 1, size, size)`; undoes `bar_images`."""
+    """Codes `(*batch,)` of black-white images `(*batch, 1, size, size)`; undoes `bar_images`.
+
+    Example:
+        >>> bar_codes(torch.tensor([[[1.0, 0.0], [0.0, 1.0]]]))  # bits 0 and 3
+        tensor(9)
+    """
     bits = (images > 0.5).flatten(-3).long()
     return (bits << torch.arange(bits.shape[-1], device=bits.device)).sum(-1)
 

@@ -31,6 +31,11 @@ class Textures:
 
     Raises:
         ScmError: If shapes or values are others.
+
+    Example:
+        >>> grey = torch.full((10, 3, 8, 8), 0.5)
+        >>> Textures("grey", grey, grey)
+        Textures(grey: (10, 3, 8, 8) each)
     """
 
     name: str

@@ -41,6 +41,17 @@ class ImageSet(Dataset[tuple[Tensor, int]]):
             the classes are not ImageNet's own.
         candidates: Indices of the classes that a prediction is chosen among; all by default.
         border: Pixels that are cut off on each side before the transform.
+
+    Example:
+        >>> import tempfile; from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     Image.new("RGB", (8, 8)).save(f"{root}/a.png")
+        ...     pets = ImageSet(
+        ...         name="pets", root=Path(root), classes=("cat", "dog"), files=("a.png",),
+        ...         labels=torch.tensor([1]), transform=lambda image: torch.tensor(image.size),
+        ...     )
+        ...     pets, pets[0]
+        (ImageSet(pets: 1 images, 2 classes), (tensor([8, 8]), 1))
     """
 
     name: str
@@ -271,6 +282,11 @@ def imagenet_transform(resize: int = 256, crop: int = 224) -> Callable[[Any], Te
 
     Raises:
         ScmError: If torchvision is missing.
+
+    Example:
+        >>> from PIL import Image
+        >>> imagenet_transform()(Image.new("RGB", (300, 400))).shape
+        torch.Size([3, 224, 224])
     """
     transforms = torchvision("transforms")
     composed: Callable[[Any], Tensor] = transforms.Compose(

@@ -106,9 +106,21 @@ def imagenet(root: Root = None, split: str = "val", **options: Unpack[Options]) 
 
     The validation archive is flat: sort it into class folders first (torchvision's
     `datasets.ImageNet` does).
+    Raises:
+        ScmError: If the folder is missing or incomplete, or torchvision is missing, or there is no
+            such split.
 
     Source:
         Russakovsky et al., "ImageNet Large Scale Visual Recognition Challenge" (2015).
+
+    Example:
+        >>> import tempfile; from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     folder = Path(root) / "val" / "n01443537"
+        ...     folder.mkdir(parents=True)
+        ...     Image.new("RGB", (300, 400)).save(folder / "fish.png")
+        ...     imagenet(root, partial=True)
+        ImageSet(ImageNet val: 1 images, 1,000 classes)
     """
     images = _one_of("split", split, _ILSVRC)
     tar = f"ILSVRC2012_img_{split}.tar from image-net.org"
@@ -118,9 +130,21 @@ def imagenet(root: Root = None, split: str = "val", **options: Unpack[Options]) 
 
 def imagenet_mini(root: Root = None, split: str = "val", **options: Unpack[Options]) -> ImageSet:
     """ImageNet-mini, a few images of every class: `imagenet-mini/{train,val}/n01440764/*.JPEG`.
+    Raises:
+        ScmError: If the folder is missing or incomplete, or torchvision is missing, or there is no
+            such split.
 
     Source:
         kaggle.com/datasets/ifigotin/imagenetmini-1000.
+
+    Example:
+        >>> import tempfile; from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     folder = Path(root) / "train" / "n01443537"
+        ...     folder.mkdir(parents=True)
+        ...     Image.new("RGB", (300, 400)).save(folder / "fish.png")
+        ...     imagenet_mini(root, "train", partial=True)
+        ImageSet(ImageNet-mini train: 1 images, 1,000 classes)
     """
     _one_of("split", split, _ILSVRC)
     link = "ifigotin/imagenetmini-1000 from kaggle.com/datasets"
@@ -132,9 +156,21 @@ def imagenet_stylized(
     root: Root = None, split: str = "val", **options: Unpack[Options]
 ) -> ImageSet:
     """Stylized-ImageNet, textures of paintings: `imagenet-stylized/{train,val}/n01440764/*`.
+    Raises:
+        ScmError: If the folder is missing or incomplete, or torchvision is missing, or there is no
+            such split.
 
     Source:
         Geirhos et al., "ImageNet-trained CNNs are biased towards texture" (2019).
+
+    Example:
+        >>> import tempfile; from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     folder = Path(root) / "val" / "n01443537"
+        ...     folder.mkdir(parents=True)
+        ...     Image.new("RGB", (300, 400)).save(folder / "fish.png")
+        ...     imagenet_stylized(root, partial=True)
+        ImageSet(Stylized-ImageNet val: 1 images, 1,000 classes)
     """
     images = _one_of("split", split, _ILSVRC)
     link = "and run github.com/rgeirhos/Stylized-ImageNet, which makes it from ImageNet"
@@ -144,10 +180,21 @@ def imagenet_stylized(
 
 def imagenet_sketch(root: Root = None, **options: Unpack[Options]) -> ImageSet:
     """ImageNet-Sketch, 50,889 drawings: `sketch/n01440764/*.JPEG`.
+    Raises:
+        ScmError: If the folder is missing or incomplete, or torchvision is missing.
 
     Source:
         Wang et al., "Learning Robust Global Representations by Penalizing Local Predictive
         Power" (2019); github.com/HaohanWang/ImageNet-Sketch.
+
+    Example:
+        >>> import tempfile; from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     folder = Path(root) / "n01443537"
+        ...     folder.mkdir(parents=True)
+        ...     Image.new("RGB", (300, 400)).save(folder / "fish.png")
+        ...     imagenet_sketch(root, partial=True)
+        ImageSet(ImageNet-Sketch: 1 images, 1,000 classes)
     """
     link = "ImageNet-Sketch.zip, which github.com/HaohanWang/ImageNet-Sketch links to"
     return _wordnet(Source("ImageNet-Sketch", "sketch", link, _WORDNET), root, "", 50_889, options)
@@ -158,10 +205,21 @@ def imagenet_a(root: Root = None, **options: Unpack[Options]) -> ImageSet:
 
     Labels are ImageNet's; `candidates` are the classes with images, among which the authors let
     a classifier choose (fewer, and so easier, in a partial folder).
+    Raises:
+        ScmError: If the folder is missing or incomplete, or torchvision is missing.
 
     Source:
         Hendrycks et al., "Natural Adversarial Examples" (2021); `eval.py` of
         github.com/hendrycks/natural-adv-examples.
+
+    Example:
+        >>> import tempfile; from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     folder = Path(root) / "n01498041"
+        ...     folder.mkdir(parents=True)
+        ...     Image.new("RGB", (300, 400)).save(folder / "ray.png")
+        ...     imagenet_a(root, partial=True).candidates
+        tensor([6])
     """
     link = "imagenet-a.tar, which github.com/hendrycks/natural-adv-examples links to"
     source = Source("ImageNet-A", "imagenet-a", link, "n01498041/*.jpg (200 WordNet ids)")
@@ -179,10 +237,22 @@ def imagenet_c(
 
     `corruption` is one of `CORRUPTIONS`, `severity` 1 to 5; both stand in `metadata`. Folders of
     the archives may stay (`imagenet-c/weather/fog/...`). Images are 224 x 224, and stay so.
+    Raises:
+        ScmError: If the folder is missing or incomplete, or torchvision is missing, or there is no
+            such corruption or severity.
 
     Source:
         Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions
         and Perturbations" (2019); github.com/hendrycks/robustness, ImageNet-C/test.py.
+
+    Example:
+        >>> import tempfile; from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     folder = Path(root) / "fog" / "3" / "n01443537"
+        ...     folder.mkdir(parents=True)
+        ...     Image.new("RGB", (300, 400)).save(folder / "fish.png")
+        ...     imagenet_c(root, "fog", 3, partial=True)
+        ImageSet(ImageNet-C fog 3: 1 images, 1,000 classes)
     """
     groups = {kind: group for group, kinds in CORRUPTIONS.items() for kind in kinds}
     group = _one_of("corruption", corruption, groups)
@@ -207,10 +277,22 @@ def imagenet_v2(
     `variant` is "matched-frequency", "threshold0.7" or "top-images". Folders are numbers, 0 to
     999, that *are* the labels; sorted as text (0, 1, 10, 100, ...), as generic loaders do, they
     give wrong ones. WordNet ids are accepted too.
+    Raises:
+        ScmError: If the folder is missing or incomplete, or torchvision is missing, or there is no
+            such variant.
 
     Source:
         Recht et al., "Do ImageNet Classifiers Generalize to ImageNet?" (2019);
         github.com/modestyachts/ImageNetV2, issue 4.
+
+    Example:
+        >>> import tempfile; from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     folder = Path(root) / "7"
+        ...     folder.mkdir(parents=True)
+        ...     Image.new("RGB", (300, 400)).save(folder / "cock.png")
+        ...     imagenet_v2(root, partial=True).labels
+        tensor([7])
     """
     _one_of("variant", variant, dict.fromkeys(("matched-frequency", "threshold0.7", "top-images")))
     link = f"imagenetv2-{variant}.tar.gz, which github.com/modestyachts/ImageNetV2 links to"
@@ -230,10 +312,22 @@ def imagenet9(
     background's class, `metadata["background"]` `(n,)` holds it: the object's own, in "mixed_next"
     the next one. For "mixed_rand" nobody has published it: its file names are those of
     "mixed_next" (issue 8 of the repository). Images are 224 x 224, and stay so.
+    Raises:
+        ScmError: If the folder is missing or incomplete, or torchvision is missing, or there is no
+            such variant or split.
 
     Source:
         Xiao et al., "Noise or Signal: The Role of Image Backgrounds in Object Recognition"
         (2020); github.com/MadryLab/backgrounds_challenge.
+
+    Example:
+        >>> import tempfile; from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     folder = Path(root) / "mixed_next" / "val" / "00_dog"
+        ...     folder.mkdir(parents=True)
+        ...     Image.new("RGB", (300, 400)).save(folder / "dog.png")
+        ...     imagenet9(root, "mixed_next", partial=True).metadata["background"]
+        tensor([1])
     """
     shift = _one_of("variant", variant, _BACKGROUNDS)
     _one_of("split", split, _ILSVRC)
@@ -266,10 +360,22 @@ def cue_conflict(root: Root = None, **options: Unpack[Options]) -> ImageSet:
     The label is the shape's class, `metadata["texture"]` `(n,)` the texture's; in 80 of the
     1,280 images the two are one, and shape bias leaves these out. Images are 224 x 224, and stay
     so. A file name of another form is an error.
+    Raises:
+        ScmError: If the folder is missing or incomplete, or torchvision is missing, or a file name
+            is of another form.
 
     Source:
         Geirhos et al., "ImageNet-trained CNNs are biased towards texture" (2019);
         github.com/rgeirhos/texture-vs-shape, stimuli/ and README.
+
+    Example:
+        >>> import tempfile; from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     folder = Path(root) / "cat"
+        ...     folder.mkdir(parents=True)
+        ...     Image.new("RGB", (300, 400)).save(folder / "cat7-dog1.png")
+        ...     cue_conflict(root, partial=True).metadata["texture"]
+        tensor([...])
     """
     names = tuple(cue_conflict_indices())
     folders = {name: label for label, name in enumerate(names)}
@@ -298,10 +404,26 @@ def objectnet(root: Root = None, **options: Unpack[Options]) -> ImageSet:
     authors' loader does) is cut off. A label may accept several ImageNet classes (`accepted`),
     as the set's own files in `mappings/` say; a guess at an ImageNet class outside counts as
     wrong. Its licence forbids any training or tuning on it.
+    Raises:
+        ScmError: If the folder is missing or incomplete, or torchvision is missing, or the files in
+            `mappings/` cannot be used.
 
     Source:
         Barbu et al., "ObjectNet" (2019); github.com/abarbu/objectnet-template-pytorch
         (objectnet_pytorch_dataloader.py, objectnet_eval.py).
+
+    Example:
+        >>> import tempfile; from PIL import Image
+        >>> texts = ['{"plate": "Plate"}', '{"Plate": "plate"}', '{"923": 0}', "plate"]
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for folder in ("images/plate", "mappings"):
+        ...         (Path(root) / folder).mkdir(parents=True)
+        ...     for name, text in zip(_MAPPINGS, texts):
+        ...         _ = (Path(root) / "mappings" / name).write_text(text)
+        ...     Image.new("RGB", (300, 300)).save(f"{root}/images/plate/1.png")
+        ...     plates = objectnet(root, partial=True)
+        >>> plates, plates.accepted.nonzero().tolist()
+        (ImageSet(ObjectNet: 1 images, 1 classes), [[0, 923]])
     """
     layout = f"images/alarm_clock/*.png and mappings/ ({', '.join(_MAPPINGS)})"
     source = Source("ObjectNet", "objectnet-1.0", "objectnet-1.0.zip from objectnet.dev", layout)
