@@ -106,6 +106,7 @@ def imagenet(root: Root = None, split: str = "val", **options: Unpack[Options]) 
 
     The validation archive is flat: sort it into class folders first (torchvision's
     `datasets.ImageNet` does).
+
     Raises:
         ScmError: If the folder is missing or incomplete, or torchvision is missing, or there is no
             such split.
@@ -130,6 +131,7 @@ def imagenet(root: Root = None, split: str = "val", **options: Unpack[Options]) 
 
 def imagenet_mini(root: Root = None, split: str = "val", **options: Unpack[Options]) -> ImageSet:
     """ImageNet-mini, a few images of every class: `imagenet-mini/{train,val}/n01440764/*.JPEG`.
+
     Raises:
         ScmError: If the folder is missing or incomplete, or torchvision is missing, or there is no
             such split.
@@ -156,6 +158,7 @@ def imagenet_stylized(
     root: Root = None, split: str = "val", **options: Unpack[Options]
 ) -> ImageSet:
     """Stylized-ImageNet, textures of paintings: `imagenet-stylized/{train,val}/n01440764/*`.
+
     Raises:
         ScmError: If the folder is missing or incomplete, or torchvision is missing, or there is no
             such split.
@@ -180,6 +183,7 @@ def imagenet_stylized(
 
 def imagenet_sketch(root: Root = None, **options: Unpack[Options]) -> ImageSet:
     """ImageNet-Sketch, 50,889 drawings: `sketch/n01440764/*.JPEG`.
+
     Raises:
         ScmError: If the folder is missing or incomplete, or torchvision is missing.
 
@@ -205,6 +209,7 @@ def imagenet_a(root: Root = None, **options: Unpack[Options]) -> ImageSet:
 
     Labels are ImageNet's; `candidates` are the classes with images, among which the authors let
     a classifier choose (fewer, and so easier, in a partial folder).
+
     Raises:
         ScmError: If the folder is missing or incomplete, or torchvision is missing.
 
@@ -237,6 +242,7 @@ def imagenet_c(
 
     `corruption` is one of `CORRUPTIONS`, `severity` 1 to 5; both stand in `metadata`. Folders of
     the archives may stay (`imagenet-c/weather/fog/...`). Images are 224 x 224, and stay so.
+
     Raises:
         ScmError: If the folder is missing or incomplete, or torchvision is missing, or there is no
             such corruption or severity.
@@ -277,6 +283,7 @@ def imagenet_v2(
     `variant` is "matched-frequency", "threshold0.7" or "top-images". Folders are numbers, 0 to
     999, that *are* the labels; sorted as text (0, 1, 10, 100, ...), as generic loaders do, they
     give wrong ones. WordNet ids are accepted too.
+
     Raises:
         ScmError: If the folder is missing or incomplete, or torchvision is missing, or there is no
             such variant.
@@ -312,6 +319,7 @@ def imagenet9(
     background's class, `metadata["background"]` `(n,)` holds it: the object's own, in "mixed_next"
     the next one. For "mixed_rand" nobody has published it: its file names are those of
     "mixed_next" (issue 8 of the repository). Images are 224 x 224, and stay so.
+
     Raises:
         ScmError: If the folder is missing or incomplete, or torchvision is missing, or there is no
             such variant or split.
@@ -360,6 +368,7 @@ def cue_conflict(root: Root = None, **options: Unpack[Options]) -> ImageSet:
     The label is the shape's class, `metadata["texture"]` `(n,)` the texture's; in 80 of the
     1,280 images the two are one, and shape bias leaves these out. Images are 224 x 224, and stay
     so. A file name of another form is an error.
+
     Raises:
         ScmError: If the folder is missing or incomplete, or torchvision is missing, or a file name
             is of another form.
@@ -404,6 +413,7 @@ def objectnet(root: Root = None, **options: Unpack[Options]) -> ImageSet:
     authors' loader does) is cut off. A label may accept several ImageNet classes (`accepted`),
     as the set's own files in `mappings/` say; a guess at an ImageNet class outside counts as
     wrong. Its licence forbids any training or tuning on it.
+
     Raises:
         ScmError: If the folder is missing or incomplete, or torchvision is missing, or the files in
             `mappings/` cannot be used.
