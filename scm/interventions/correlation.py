@@ -34,6 +34,15 @@ class NuisancePredictor:
         scale: Mean distance from it, `(k,)`.
         error: Mean absolute error, in the nuisances' own units, over held-out pairs.
         chance: That of the best guess without an image, the median.
+
+    Example:
+        >>> mean = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        >>> read = NuisancePredictor(
+        ...     mean, torch.zeros(1), torch.ones(1), Estimate(0.1, 0.01, 100), Estimate(0.8, 0.02, 100)
+        ... )
+        >>> read(torch.full((2, 1, 4, 4), 0.5))
+        tensor([[0.5000],
+                [0.5000]])
     """
 
     network: nn.Module
@@ -142,6 +151,11 @@ class Predictability:
             with the shares p of labels and q of guesses: what holds where nuisances and labels
             are independent, also if classes are unequally frequent.
         times: accuracy / chance, the figure of the paper; 1 where nothing is known.
+
+    Example:
+        >>> told = Predictability(Estimate(0.3, 0.01, 500), 0.1, Estimate(3.0, 0.1, 500))
+        >>> print(told.times)
+        3.0 +- 0.1 (n = 500)
     """
 
     accuracy: Estimate

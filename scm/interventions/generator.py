@@ -33,6 +33,14 @@ class ConditionalGenerator:
         image: Type of the images.
         arguments: What makes it again, for a file: "generator", a module or the name of a
             mechanism, and its options.
+
+    Example:
+        >>> class Painter(nn.Module):
+        ...     def forward(self, h, y):
+        ...         return (h[:, :1] + y[:, None]).tanh()[..., None, None].expand(-1, 3, 4, 4)
+        >>> made = generator_of(Painter(), width=2, classes=10)
+        >>> made.make(torch.zeros(5, 2), torch.arange(5)).shape, made.image.shape
+        (torch.Size([5, 3, 4, 4]), (3, 4, 4))
     """
 
     network: nn.Module

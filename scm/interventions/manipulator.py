@@ -50,6 +50,16 @@ class Manipulator:
         answers: Their classes by the oracle, `(m,)`; -1 for none.
 
     Source: Chalupka, Perona and Eberhardt (2015), definition 9 and algorithm 2.
+
+    Example:
+        >>> from scm.datasets import gratings, has_row
+        >>> images = gratings(4, noise=0.0).sample(400, seed=0)["I"]
+        >>> manipulator = Manipulator.fit(
+        ...     images, has_row(images).long(), has_row, values="binary", rounds=0, ensemble=1
+        ... )
+        >>> made = manipulator(images[:5], 1)  # the nearest images that have a row
+        >>> bool(has_row(made.images).all())
+        True
     """
 
     def __init__(

@@ -35,6 +35,14 @@ class Manipulated:
         kept: Whether S reads as before, `(n,)` of bool; None where nothing was to be kept.
         distance: Distance `(n,)` from the original.
         probability: Probability `(n,)` of the target class.
+
+    Example:
+        >>> found = Manipulated(
+        ...     torch.zeros(2, 1, 4, 4), reached=torch.tensor([True, False]), kept=None,
+        ...     distance=torch.tensor([1.5, 0.0]), probability=torch.tensor([0.9, 0.2]),
+        ... )
+        >>> found.images[found.reached].shape
+        torch.Size([1, 1, 4, 4])
     """
 
     images: Tensor
@@ -61,6 +69,11 @@ class Objective:
             them; above 1, a manipulation goes further into its class.
 
     Source: Chalupka, Perona and Eberhardt (2015), algorithm 2, line 6.
+
+    Example:
+        >>> brightness = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
+        >>> Objective([brightness]).log_probabilities(torch.zeros(3, 1, 2, 2)).shape
+        torch.Size([3, 2])
     """
 
     networks: Sequence[Callable[[Tensor], Tensor]]

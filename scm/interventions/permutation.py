@@ -22,6 +22,11 @@ class Independence:
         null: Its mean under permutation.
         p_value: `(1 + permutations with as much or more) / (1 + permutations)`.
         permutations: How many.
+
+    Example:
+        >>> labels = torch.arange(60) % 2
+        >>> independence(labels + 0.0, labels, permutations=99)
+        Independence(statistic=..., null=..., p_value=0.01, permutations=99)
     """
 
     statistic: float

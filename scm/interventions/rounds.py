@@ -34,6 +34,10 @@ class Round:
             Equation 3.
         kept: Share of those that left S as it was; None where no S was given.
         unreached: Number of images for which no manipulation was found.
+
+    Example:
+        >>> Round(Estimate(0.06, 0.02, 100), Estimate(3.1, 0.2, 98), kept=None, unreached=2).queries
+        100
     """
 
     error: Estimate

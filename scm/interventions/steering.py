@@ -18,7 +18,22 @@ __all__ = ["Coordinate", "SupportWarning", "coordinates", "steerable"]
 
 
 class SupportWarning(UserWarning):
-    """Interventions leave what the generator has seen in training."""
+    """Interventions leave what the generator has seen in training.
+
+    Example:
+        >>> import warnings
+        >>> from scm.interventions import PrincipalDirections, Strategy
+        >>> class Painter(nn.Module):
+        ...     def forward(self, h, y):
+        ...         return (h[:, :1] + y[:, None]).tanh()[..., None, None].expand(-1, 3, 4, 4)
+        >>> known = {"width": 2, "classes": 10}
+        >>> model = steerable(Painter(), PrincipalDirections.axes(Painter(), **known), **known)
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     units = Strategy(1.0, 1, scale=50.0).sample(model, 10, seed=0)
+        >>> caught[0].category.__name__
+        'SupportWarning'
+    """
 
 
 class Coordinate(nn.Module):

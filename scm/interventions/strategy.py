@@ -234,6 +234,22 @@ def realism(units: Samples, model: SCM) -> float:
     Args:
         units: Samples of the model, or of an intervention on it.
         model: A model that `steerable` made.
+
+    Raises:
+        InterventionError: If the model is not one that `steerable` made.
+
+    Example:
+        >>> from torch import nn
+        >>> from scm.interventions import PrincipalDirections, steerable
+        >>> class Painter(nn.Module):
+        ...     def forward(self, h, y):
+        ...         return (h[:, :1] + y[:, None]).tanh()[..., None, None].expand(-1, 3, 4, 4)
+        >>> known = {"width": 2, "classes": 10}
+        >>> model = steerable(Painter(), PrincipalDirections.axes(Painter(), **known), **known)
+
+        >>> far = model.do(Z1=6.0).sample(200, seed=0)
+        >>> realism(far, model) < 0.01 < realism(model.sample(200, seed=0), model)
+        True
     """
     micro, readers = coordinates(model)
     if micro == "H":
@@ -252,6 +268,12 @@ class Choice:
     Attributes:
         best: The strategy.
         scores: Mean log P(x|z) over the query images, by strategy.
+
+    Example:
+        >>> scores = {Strategy(directions=k): Estimate(-9.0 - k, 0.1, 50) for k in (1, 2)}
+        >>> best = max(scores, key=lambda strategy: scores[strategy].value)
+        >>> Choice(best, scores).best.directions
+        1
     """
 
     best: Strategy
@@ -286,6 +308,22 @@ def choose(
         InterventionError: If there is no strategy.
 
     Source: GenInt, Theorem 3 and section 5.4.
+
+    Example:
+        >>> from torch import nn
+        >>> from scm.interventions import PrincipalDirections, steerable
+        >>> class Painter(nn.Module):
+        ...     def forward(self, h, y):
+        ...         return (h[:, :1] + y[:, None]).tanh()[..., None, None].expand(-1, 3, 4, 4)
+        >>> known = {"width": 2, "classes": 10}
+        >>> model = steerable(Painter(), PrincipalDirections.axes(Painter(), **known), **known)
+
+        >>> found = choose(
+        ...     [Strategy(1.0, 1, s) for s in (0.1, 3.0)], model, model.sample(20, seed=1)["X"],
+        ...     features=lambda images: images.flatten(1), n=50, progress=False,
+        ... )
+        >>> found.best in found.scores, len(found.scores)
+        (True, 2)
     """
     listed = list(dict.fromkeys(strategies))
     if not listed:
@@ -322,6 +360,23 @@ def ablation(
         **options: As for `choose`.
 
     Source: GenInt section 9.B.
+
+    Example:
+        >>> from torch import nn
+        >>> from scm.interventions import PrincipalDirections, steerable
+        >>> class Painter(nn.Module):
+        ...     def forward(self, h, y):
+        ...         return (h[:, :1] + y[:, None]).tanh()[..., None, None].expand(-1, 3, 4, 4)
+        >>> known = {"width": 2, "classes": 10}
+        >>> model = steerable(Painter(), PrincipalDirections.axes(Painter(), **known), **known)
+
+        >>> real = model.sample(20, seed=1)["X"]
+        >>> curves = ablation(
+        ...     Strategy(1.0, 1, 2.0), model, real, truncation=(0.5, 1.0), directions=(1,), scale=(1.0,),
+        ...     features=lambda images: images.flatten(1), n=50, progress=False,
+        ... )
+        >>> list(curves["truncation"])
+        [0.5, 1.0]
     """
     curves: dict[str, dict[float, Estimate]] = {}
     for axis, values in (

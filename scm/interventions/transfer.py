@@ -283,6 +283,11 @@ def vgg19_features(
             is missing.
 
     Source: Mao et al. (2021), section 12.C; the convolutions as in PyTorch's tutorial.
+
+    Example:
+        >>> vgg19_features("nowhere.pth")
+        Traceback (most recent call last):
+        scm.errors.ScmError: VGG19's weights are not at nowhere.pth...
     """
     published: Any = torchvision("models").VGG19_Weights.IMAGENET1K_V1
     file = published.url.rsplit("/", 1)[1]

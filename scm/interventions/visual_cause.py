@@ -34,6 +34,17 @@ class VisualCause(Macro):
         type: Declared type of C.
 
     Source: Chalupka, Perona and Eberhardt (2015), definitions 8 and 9.
+
+    Example:
+        >>> from scm import Root, SCM
+        >>> from scm.mechanisms import Image
+        >>> brightness = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+        >>> _ = brightness[1].weight.data.copy_(torch.tensor([[-9.0] * 4, [9.0] * 4]))
+        >>> _ = brightness[1].bias.data.copy_(torch.tensor([18.0, -18.0]))
+        >>> I = Root.empirical(torch.zeros(2, 1, 2, 2), type=Image((1, 2, 2)))
+        >>> model = SCM("I => C", I=I, C=VisualCause([brightness.eval()]))
+        >>> model.do(C=1).sample(3, seed=0)["C"]
+        tensor([1, 1, 1])
     """
 
     def __init__(
