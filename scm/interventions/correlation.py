@@ -38,7 +38,7 @@ class NuisancePredictor:
     Example:
         >>> mean = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         >>> read = NuisancePredictor(
-        ...     mean, torch.zeros(1), torch.ones(1), Estimate(0.1, 0.01, 100), Estimate(0.8, 0.02, 100)
+        ...     mean, torch.zeros(1), torch.ones(1), error=Estimate(0.1), chance=Estimate(0.8)
         ... )
         >>> read(torch.full((2, 1, 4, 4), 0.5))
         tensor([[0.5000],

@@ -372,7 +372,8 @@ def ablation(
 
         >>> real = model.sample(20, seed=1)["X"]
         >>> curves = ablation(
-        ...     Strategy(1.0, 1, 2.0), model, real, truncation=(0.5, 1.0), directions=(1,), scale=(1.0,),
+        ...     Strategy(1.0, 1, 2.0), model, real,
+        ...     truncation=(0.5, 1.0), directions=(1,), scale=(1.0,),
         ...     features=lambda images: images.flatten(1), n=50, progress=False,
         ... )
         >>> list(curves["truncation"])
