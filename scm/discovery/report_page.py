@@ -92,7 +92,7 @@ def page(
 <header>
 <h1>Audit of {_e(title)}</h1>
 <p>What has this generator learnt to be a cause? {len(names)} attributes, {len(places)} pairs,
-seed {_e(audit["seed"])}, p-values of association adjusted by {_e(audit["adjustment"])}.</p>
+seed {_e(audit["seed"])}, p-values of association adjusted by {_e(audit["adjustment"].title())}.</p>
 </header>
 <nav aria-label="Contents">
 <ul>
@@ -173,7 +173,9 @@ def _attributes(attributes: Sequence[Found]) -> str:
 
 def _pair(anchor: str, pair: Found, moves: Sequence[Found], paper: Found) -> str:
     c, e = pair["c"], pair["e"]
-    warnings = [_named(w, c, e) for w in (*pair["warnings"], *paper.get("warnings", ()))]
+    own = [w for w in pair["warnings"] if "delta-tau" not in w]
+    others = [*(w for w in pair["warnings"] if w not in own), *paper.get("warnings", ())]
+    warnings, of_tau = ([_named(w, c, e) for w in each] for each in (own, others))
     return f"""<article id="{anchor}" aria-labelledby="{anchor}-title">
 <h3 id="{anchor}-title">{_e(c)} and {_e(e)}: {_e(_verdict(pair))}</h3>
 <p>{_e(_meaning(pair))}</p>
@@ -185,7 +187,7 @@ def _pair(anchor: str, pair: Found, moves: Sequence[Found], paper: Found) -> str
 <details open><summary>p-values and what each of them tests</summary>
 {_tests(pair, paper)}</details>
 <details open><summary>Delta-tau over alpha, its nulls and the steepness of the heads</summary>
-{_paper(pair, paper)}</details>
+{_warnings(of_tau)}{_paper(pair, paper)}</details>
 </article>
 """
 
