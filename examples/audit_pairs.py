@@ -57,7 +57,7 @@ figure, axes = plt.subplots(1, 4, figsize=(10, 3), layout="constrained")
 x = generator.generate(generator.draw(800, seed=1))
 for ax, (first, second) in zip(axes, (("a", "b"), ("a", "d"), ("b", "d")), strict=False):
     ax.plot(x[:, names.index(first)], x[:, names.index(second)], ".", ms=3, color="0.4")
-    ax.set(xlabel=first, ylabel=second, title=found[first, second].verdict.split(" (")[0])
+    ax.set(xlabel=first, ylabel=second, title=found[first, second].words.split(" (")[0])
 earned = "; ".join([f"{cause} -> {effect}" for cause, effect in found.arrows] + names)
 scm.CausalGraph(earned).draw(ax=axes[3])
 axes[3].set_title("arrows that were earned")

@@ -35,8 +35,8 @@ print(f"class of {float(right.double().mean()):.1%} of new images right")
 # The nearest image with another effect
 # -------------------------------------
 # Networks that read images are fooled by noise that no eye sees, so the manipulator asks about what
-# it made and learns from the answers, in rounds. `keep` asks it to leave columns alone: they go with
-# T, and are no cause.
+# it made and learns from the answers, in rounds. `keep` asks it to leave columns alone: they go
+# with T, and are no cause.
 
 writer = Manipulator.fit(
     seen["I"],
@@ -55,7 +55,8 @@ for number, each in enumerate(writer.history, 1):
 # %%
 # A writer makes the feature a variable
 # -------------------------------------
-# Whether the writing worked is read back, image by image, by a reader of pixels that nobody trained.
+# Whether the writing worked is read back, image by image, by a reader of pixels that was not
+# trained.
 
 model = world.replace(C=writer.macro(keeps=("S",)))
 units = model.sample(400, seed=2)
