@@ -78,7 +78,7 @@ def test_a_cgn_is_kept_for_the_other_reproductions(trained: Study, tmp_path: Pat
     few, many = values(ablation, "unbiased test accuracy, %").values()
     row = "double-coloured: 1,024 images against 256"
     assert values(ablation, "gain, points") == {row: pytest.approx(many - few)}
-    assert "each seen 10.0 times" in ablation.rows[0].note
+    assert "each seen 5.0 times" in ablation.rows[0].note
     assert (ablation.out / "ablation.png").stat().st_size > 5_000
 
 
