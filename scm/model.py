@@ -88,7 +88,8 @@ class SCM(nn.Module, Acting):
         self._streams = {node: node for node in self.graph.nodes}
         self._noise_device: torch.device | None = None
         dtype = next((t.dtype for t in self.parameters() if t.is_floating_point()), None)
-        like = torch.zeros((), dtype=dtype or torch.get_default_dtype())
+        device = next((t.device for t in (*self.parameters(), *self.buffers())), None)
+        like = torch.zeros((), dtype=dtype or torch.get_default_dtype(), device=device)
         self.register_buffer("_like", like, persistent=False)
         shapes = {n: m.noise.shape for n, m in given.items() if m.noise is not None}
         for encoder in encoders:

@@ -9,7 +9,16 @@ from torch import nn
 import scm
 from scm import CVAE, Additive, Flow, Image, Linear, Macro, Root, Tabular
 from scm.datasets import gratings, has_row
-from scm.interventions import Manipulator
+from scm.interventions import (
+    Manipulator,
+    PrincipalDirections,
+    Strategy,
+    StyleTransfer,
+    calibrated,
+    independence,
+    realism,
+    steerable,
+)
 
 pytestmark = [
     pytest.mark.gpu,
@@ -78,3 +87,41 @@ def test_a_manipulator_learns_and_writes_on_the_device() -> None:
     made = found(images[:50], 1 - codes[:50])
     assert made.images.is_cuda
     assert made.reached.float().mean() > 0.9
+
+
+class Painter(nn.Module):
+    """Images of the tanh of a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.bend = nn.Linear(6, 48), nn.Tanh()
+
+    def forward(self, h: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return self.bend(self.first(h) + y[:, None] / 10).view(-1, 3, 4, 4)
+
+
+@pytest.mark.parametrize("layer", ["first", "bend"])
+def test_a_generator_is_steered_on_the_device(layer: str) -> None:
+    painter, known = Painter().to("cuda"), {"width": 6, "classes": 3}
+    found = PrincipalDirections.of(painter, layer, 2, samples=2000, **known)
+    exact = PrincipalDirections.of(painter, "first", 2, **known)
+    assert found.basis.is_cuda
+    assert layer == "bend" or exact.angle(found) < 10
+    found = calibrated(painter, found, 0.02, **known)
+    for at in ("latent", "layer"):
+        model = steerable(painter, found, at=at, **known)  # type: ignore[arg-type]
+        units = Strategy(0.5, 2, 1.0).sample(model, 30, labels=[0, 1, 2] * 10)
+        assert units["X"].is_cuda
+        torch.testing.assert_close(model.do(Z2=0.5).sample(5)["Z2"].cpu(), torch.full((5,), 0.5))
+        assert 0 <= realism(units, model) <= 1
+        assert 0 < independence(units["Z1"], units["Y"], permutations=9).p_value <= 1
+
+
+@pytest.mark.parametrize("optimiser", ["lbfgs", "adam"])
+def test_an_intervention_is_transferred_on_the_device(optimiser: str) -> None:
+    natural, generated = 2 * torch.rand(2, 4, 3, 8, 8, device="cuda") - 1
+    transfer = StyleTransfer(lambda x: [x], content=0, optimiser=optimiser)  # type: ignore[arg-type]
+    made = transfer(natural, generated, steps=(2, 5), progress=False)
+    assert made.is_cuda
+    before, after = (transfer.terms(x, natural, generated)[1].sum() for x in (natural, made))
+    assert after < before

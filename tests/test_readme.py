@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import scm
 
@@ -67,6 +68,26 @@ def test_the_fourth_block_runs() -> None:
     worlds = space["units"].sweep(Y1=range(10)).sweep(Y2=range(10)).sweep(Y3=range(10))
     assert worlds["X"].shape == (10, 10, 10, 8, 3, 32, 32)
     assert len(list(space["images"])) == 79
+
+
+def test_the_fifth_block_runs() -> None:
+    space: dict[str, Any] = {"torch": torch}
+    exec(blocks()[4], space)
+    assert f"# {space['found'].arrows};" in blocks()[4]
+
+
+def test_figures_of_audits_are_those_of_the_last_run() -> None:
+    folder = README.parent / "benchmarks" / "speed" / "results"
+    text = README.read_text()
+    for name, work, system, digits in (
+        ("nulls", "| scikit-learn in a loop |", "scm: permutation_refits", 3),
+        ("anm", "| cdt and causal-learn |", "1000 rows: scm: pairwise, Gaussian process", 3),
+        ("anm", "190 pairs of 20 attributes | three minutes |", "Gaussian process", 3),
+        ("audit", "with its page | three minutes |", "audit and page", 2),
+    ):
+        rows = json.loads((folder / f"{name}.json").read_text())["rows"]
+        found = [r["ratio"] for r in rows if r["row"].endswith(system)]
+        assert any(f"{work} {ratio:.{digits}f} |" in text for ratio in found), (name, found)
 
 
 def test_figures_of_the_papers_are_those_of_the_last_run() -> None:

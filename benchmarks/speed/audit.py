@@ -13,11 +13,14 @@ jobs on the machine do not change them, and an idle machine's clock would show n
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `scm audit`: threads wait without spinning
 
 import torch
 from _table import Table

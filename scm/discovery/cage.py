@@ -62,7 +62,8 @@ class CageAudit:
         >>> a = Attribute.from_labels("A", generator, z[:, 0] > 0, latents=z)
         >>> b = Attribute.from_labels("B", generator, z[:, 0] + z[:, 1] > 0, latents=z)
 
-        >>> found = cage_paper(generator, a, b, n=200, permutations=19, directions=9, progress=False)
+        >>> few = {"n": 200, "permutations": 19, "directions": 9}
+        >>> found = cage_paper(generator, a, b, progress=False, **few)
         >>> found.arrow() in ("c->e", "e->c", "none"), len(found.curve) == len(found.alphas)
         (True, True)
     """

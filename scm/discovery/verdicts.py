@@ -41,7 +41,8 @@ class Rules:
 
     Example:
         >>> none = Estimate(0.0, 0.01, 100)
-        >>> verdict(0.04, None, (none, none)), verdict(0.04, None, (none, none), Rules(independent=0.01))
+        >>> strict, both = Rules(independent=0.01), (none, none)
+        >>> verdict(0.04, None, both), verdict(0.04, None, both, strict)
         ('abstain', 'none')
     """
 

@@ -37,7 +37,8 @@ class PositivityWarning(UserWarning):
         >>> data = {"W": W, "X": X, "Y": W + X}
         >>> with warnings.catch_warnings(record=True) as caught:
         ...     warnings.simplefilter("always")
-        ...     effect = ate(data, outcome="Y", treatment="X", graph=CausalGraph("W -> X, Y; X -> Y"))
+        ...     graph = CausalGraph("W -> X, Y; X -> Y")
+        ...     effect = ate(data, outcome="Y", treatment="X", graph=graph)
         >>> {w.category.__name__ for w in caught}
         {'PositivityWarning'}
     """

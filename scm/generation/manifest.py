@@ -71,7 +71,8 @@ class Plan:
 
     Example:
         >>> x = Column("X", "real", "float32", (), "column")
-        >>> plan = Plan("m.py:model", "0" * 64, {"A": 1}, ({"B": (0, 1)},), 0, 0, 100, 2, "cpu", (x,))
+        >>> sweeps = ({"B": (0, 1)},)
+        >>> plan = Plan("m.py:model", "0" * 64, {"A": 1}, sweeps, 0, 0, 100, 2, "cpu", (x,))
         >>> plan.worlds, plan.layout, plan.units_of(1)
         (2, 'parquet', (50, 100))
     """

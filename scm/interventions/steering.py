@@ -169,6 +169,8 @@ def steerable(
     nodes["X"] = LatentImage(made, directions.layer if at == "layer" else None, batch)
     for name, row, unit, range_ in zip(names, rows, units, directions.ranges, strict=True):
         nodes[name] = Nuisance(row, centre, unit, range_)
+    for mechanism in nodes.values():
+        mechanism.to(like.device)
     edges = "H, Y -> X" if at == "latent" else "H, Y -> L; H, Y, L -> X"
     return SCM(f"{edges}; {micro} => {', '.join(names)}", nodes)
 

@@ -10,7 +10,7 @@ out.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -27,7 +27,15 @@ from scm.model import SCM
 from scm.progress import progress_bar
 from scm.worlds.samples import Samples
 
-__all__ = ["STRATEGIES", "Choice", "Strategy", "ablation", "choose", "realism"]
+__all__ = [
+    "STRATEGIES",
+    "Choice",
+    "SteeredImages",
+    "Strategy",
+    "ablation",
+    "choose",
+    "realism",
+]
 
 
 @dataclass(frozen=True)
@@ -176,6 +184,39 @@ class Strategy:
         steps = self.scale * (low + (high - low) * share)
         mask = torch.zeros(n, k, device=device).scatter_(1, picked, 1.0)
         return _Setting(chosen, mask, torch.zeros(n, k, device=device).scatter_(1, picked, steps))
+
+
+class SteeredImages:
+    """Endless images under a strategy with their labels, for `Stream`; made when they are needed.
+
+    Args:
+        strategy: The strategy; `Strategy(0.2)` is GenInt's baseline "GAN augmentation".
+        model: A model that `steerable` made.
+        size: Images made at a time.
+        seed: Seed of them.
+
+    Example:
+        >>> from torch import nn
+        >>> from scm.interventions import PrincipalDirections, steerable
+        >>> class Painter(nn.Module):
+        ...     def forward(self, h, y):
+        ...         return (h[:, :1] + y[:, None]).tanh()[..., None, None].expand(-1, 3, 4, 4)
+        >>> known = {"width": 2, "classes": 10}
+        >>> model = steerable(Painter(), PrincipalDirections.axes(Painter(), **known), **known)
+        >>> images, labels = next(iter(SteeredImages(Strategy(1.0, 1, 2.0), model, size=4)))
+        >>> images.shape, labels.shape
+        (torch.Size([4, 3, 4, 4]), torch.Size([4]))
+    """
+
+    def __init__(self, strategy: Strategy, model: SCM, size: int = 256, seed: int = 0) -> None:
+        self.strategy, self.model, self.size, self.seed = strategy, model, size, seed
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        generator = torch.Generator().manual_seed(self.seed)
+        while True:
+            seed = int(torch.randint(2**62, (), generator=generator))
+            units = self.strategy.sample(self.model, self.size, seed)
+            yield units["X"], units["Y"]
 
 
 STRATEGIES: Mapping[str, Strategy] = MappingProxyType(

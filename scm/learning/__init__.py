@@ -24,7 +24,12 @@ from scm.learning.inception import (
     frechet_distance,
     inception_score,
 )
-from scm.learning.interventional import GENINT_VARIANTS, Variant
+from scm.learning.interventional import (
+    GENINT_BASELINES,
+    GENINT_VARIANTS,
+    Variant,
+    genint_baseline,
+)
 from scm.learning.networks import ConvNet, Grey, SmallCNN, Standardise, torchvision_classifier
 from scm.learning.objectives import (
     ERM,
@@ -54,6 +59,7 @@ from scm.learning.training import Trained, train
 
 __all__ = [
     "ERM",
+    "GENINT_BASELINES",
     "GENINT_VARIANTS",
     "IRM",
     "LNTL",
@@ -99,6 +105,7 @@ __all__ = [
     "corruption_error",
     "features",
     "frechet_distance",
+    "genint_baseline",
     "grad_cam",
     "group_accuracies",
     "inception_score",

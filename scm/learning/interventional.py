@@ -1,15 +1,16 @@
-"""GenInt's four ways to train on observed, intervened and transferred images."""
+"""GenInt's four ways to train on observed, intervened and transferred images; its baselines."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scm.errors import ScmError
-from scm.learning.objectives import Weighted
-from scm.learning.sources import Source
+from scm.errors import ScmError, nearest
+from scm.learning.augmentation import AutoAugment
+from scm.learning.objectives import ERM, Mixup, Objective, Weighted
+from scm.learning.sources import Augmented, Mixed, Source
 
-__all__ = ["GENINT_VARIANTS", "Variant"]
+__all__ = ["GENINT_BASELINES", "GENINT_VARIANTS", "Variant", "genint_baseline"]
 
 _NAMES = ("original", "intervened", "transferred")
 
@@ -100,3 +101,50 @@ GENINT_VARIANTS: Mapping[str, Mapping[str, Variant]] = {
 """Table 6's variants by network (section 11.A): A, observed images alone; B, with intervened ones;
 C, with transferred ones; D, with both, going on from the weights of C. ResNet18 is trained by
 `Recipe.imagenet(n, epochs=90, batch=variant.batch, factor=0.1)`, ResNet152 tuned for 40 epochs."""
+
+GENINT_BASELINES = ("original", "stylised", "mixup", "AutoAugment", "GAN augmentation")
+"""What GenInt is compared with, in the order of its section 5.2 and tables 1 to 3."""
+
+
+def genint_baseline(
+    name: str,
+    original: Source,
+    stylised: Source | None = None,
+    generated: Source | None = None,
+) -> tuple[Source, Objective]:
+    """The source and the objective of one of `GENINT_BASELINES`, for `train`.
+
+    "stylised" trains on stylised images alone, "mixup" with alpha 0.4, "AutoAugment" with the
+    policy learnt on ImageNet (pixels in [0, 1]), "GAN augmentation" on half original and half
+    generated images, which are the generator's own, without intervention.
+
+    Args:
+        name: Which.
+        original: The observed images.
+        stylised: Such as those of `scm.datasets.imagenet.imagenet_stylized`.
+        generated: Such as `Stream(SteeredImages(Strategy(0.2), model))` of `scm.interventions`,
+            with the paper's truncation.
+
+    Raises:
+        ScmError: If there is no such baseline, or the images that it needs were not given.
+
+    Source: Mao et al. (2021), section 5.2.
+
+    Example:
+        >>> import torch
+        >>> from scm.learning import LabelledImages
+        >>> genint_baseline("mixup", LabelledImages(torch.zeros(5, 1, 8, 8), torch.arange(5)))[1]
+        Mixup(alpha=0.4)
+    """
+    if name not in GENINT_BASELINES:
+        raise ScmError(f"no baseline is called {name!r}; {nearest(name, GENINT_BASELINES)}")
+    if name == "mixup":
+        return original, Mixup(0.4)
+    if name == "AutoAugment":
+        return Augmented(original, AutoAugment("imagenet")), ERM()
+    if name == "original":
+        return original, ERM()
+    argument, given = ("stylised", stylised) if name == "stylised" else ("generated", generated)
+    if given is None:
+        raise ScmError(f"the baseline {name!r} needs {argument} images; give {argument}=")
+    return (given if name == "stylised" else Mixed([original, given])), ERM()

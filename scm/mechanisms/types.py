@@ -102,6 +102,7 @@ class Categorical(NodeType):
     Args:
         levels: The number of levels, or their names in order. Tensors hold codes; anything
             else that is given holds names, or codes where the names are words.
+
     Raises:
         MechanismError: If there is no level, or two have one name.
 
@@ -192,6 +193,7 @@ class Image(NodeType):
     The range says what black and white are. A mechanism with pixel noise may step a
     little outside it; values given by a person that miss it by more than half its width
     are refused, since they are almost always images scaled otherwise (0 to 255, say).
+
     Raises:
         MechanismError: If the shape has not three sizes, or the range is empty.
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from scm.devices import require_devices
 from scm.errors import ScmError, nearest
-from scm.parallel import on_ray, processes
+from scm.parallel import Executor, here, on_ray, processes
 from scm.reproductions.report import write_report
 from scm.reproductions.seeds import SeedJob, run_seeds
 from scm.reproductions.study import Study
@@ -30,6 +30,7 @@ class Reproduction:
         about: What it does, in one line.
         seeds: How many seeds a full run has; a quick one has one.
         options: What else can be set, and what it is, by name.
+        grid: Whether it has a `Study.grid`, which workers then share rather than its seeds.
         module: Import path of the module with its `run(study)`; `scm.reproductions.NAME`, with
             underscores, by default.
 
@@ -43,6 +44,7 @@ class Reproduction:
     about: str
     seeds: int = 3
     options: Mapping[str, str] = field(default_factory=dict)
+    grid: bool = False
     module: str = ""
 
     @property
@@ -243,6 +245,23 @@ CATALOGUE = [
         },
     ),
     Reproduction(
+        "cage-dro",
+        "CAGE, section 4.3, table 2",
+        "group DRO with counterfactual augmentation, causal against anti-causal",
+        options={
+            "celeba": "CelebA's folder, with img_align_celeba/ and its two lists; MorphoMNIST in "
+            "colour by default",
+            "partial": "yes accepts a folder of CelebA that lacks images",
+            "size": "pixels along a side of CelebA's images, 64; all are held in memory (8 GB)",
+            "generator": "program of latents -> images in [0, 1], TorchScript or .pt2, with "
+            "encoder; a VAE is trained by default",
+            "encoder": "program of images -> latents",
+            "network": "a classifier of torchvision, such as resnet50; a small one by default",
+            "inception": "file of torchvision's Inception-v3, for FID; a classifier stands in by "
+            "default",
+        },
+    ),
+    Reproduction(
         "cage-zoo",
         "CAGE, equation 7, on the library's own zoo",
         "simulated generators of known truth: what each statistic makes of them",
@@ -252,6 +271,7 @@ CATALOGUE = [
         "Mooij et al. 2016, section 5",
         "which of two is the cause: weighted accuracy on the 99 Tuebingen pairs of cdt",
         seeds=1,
+        grid=True,
     ),
 ]
 
@@ -281,9 +301,9 @@ def reproduce(
         options: The experiment's own options.
         progress: Show progress bars, on a terminal or in a notebook.
         console: Where to print; standard output by default.
-        workers: Number of processes that run the seeds; 1 by default, which works in this process.
-            On a cluster, seeds at once at most.
-        ray: Address of a Ray cluster that runs the seeds, see `scm.parallel.on_ray`.
+        workers: Number of processes that run the seeds, or the cells of its grid; 1 by default,
+            which works in this process. On a cluster, as many at once at most.
+        ray: Address of a Ray cluster that runs them, see `scm.parallel.on_ray`.
 
     Returns:
         The finished study, with its rows.
@@ -297,7 +317,7 @@ def reproduce(
         >>> study = reproduce("vcfl-grating", quick=True)  # doctest: +SKIP
         >>> reproduce("vcfl-gratings")
         Traceback (most recent call last):
-        scm.errors.ScmError: there is no reproduction 'vcfl-gratings'; did you mean 'vcfl-grating'...
+        scm.errors.ScmError: there is no reproduction 'vcfl-gratings'; did you mean ...
     """
     known = {r.name: r for r in CATALOGUE}
     if name not in known:
@@ -315,11 +335,11 @@ def reproduce(
     for option, value in options.items():
         command += ["--option", f"{option}={value}"]
     out = Path(out or Path("out", "reproduce", f"{name}-quick" if quick else name))
-    apart = min(workers or 1, count)
-    if ray is not None or apart > 1:
-        spread = processes(apart)
-        if ray is not None:
-            spread = on_ray(ray, workers, gpus=device.startswith("cuda"))
+    apart = (workers or 1) if chosen.grid else min(workers or 1, count)
+    spread: Executor = processes(apart) if apart > 1 else here
+    if ray is not None:
+        spread = on_ray(ray, workers, gpus=device.startswith("cuda"))
+    if spread is not here and not chosen.grid:
         Study(name, out)  # the folder can be written
         job = SeedJob(chosen.path, name, out, quick, device, options)
         run_seeds(job, range(count), spread, console or Console(highlight=False), progress)
@@ -333,6 +353,7 @@ def reproduce(
         progress=progress,
         console=console,
         command=shlex.join(command),
+        spread=spread if chosen.grid else here,
     )
     import_module(chosen.path).run(study)
     write_report(study, f"{chosen.about} ({chosen.paper})")

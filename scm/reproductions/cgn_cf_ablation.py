@@ -77,6 +77,7 @@ def _tabulate(
     chosen_by: str = "",
 ) -> None:
     recipe = recipe_of(study)
+    assert isinstance(recipe.batch, int)
     seen = recipe.steps * recipe.batch
     for ratio, n in product(ratios, counts):
         if values := found.get((kind, ratio, n)):

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import scm
 from scm.errors import ScmError
 from scm.files import write_whole
+from scm.parallel import Executor, here
+from scm.progress import progress_bar
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Row", "Study"]
 
 Result = TypeVar("Result")
+Cell = tuple[Callable[..., Result], Mapping[str, Any]]
 
 _RELATIONS: dict[str, Callable[[float, float], bool]] = {
     "<=": lambda a, b: a <= b,
@@ -123,6 +126,7 @@ class Study:
         progress: Show progress bars, on a terminal or in a notebook.
         console: Where to print; standard output by default.
         command: The command line of this run.
+        spread: What runs the cells of a `grid`; by default this process does.
 
     Raises:
         ScmError: If the folder cannot be written.
@@ -150,6 +154,7 @@ class Study:
         progress: bool = True,
         console: Console | None = None,
         command: str = "",
+        spread: Executor = here,
     ) -> None:
         from rich.console import Console
 
@@ -157,6 +162,7 @@ class Study:
         self.first = next(iter(self.seeds), 0) if first is None else first
         self.device, self.options, self.progress = device, dict(options or {}), progress
         self.console, self.command = console or Console(highlight=False), command
+        self.spread = spread
         self.rows: list[Row] = []
         self.pictures: dict[Path, str] = {}
         self._cells: dict[str, Path] = {}
@@ -201,22 +207,59 @@ class Study:
             ScmError: If JSON cannot hold the settings or the result.
         """
         start = self.seconds
+        kept = self._begun(label, function, settings)
+        if kept is None:
+            result = function(**settings)
+            return self._keep(label, settings, result, self.seconds - start)
+        self._kept += kept["seconds"]
+        self.console.print(f"  {label}: kept from before", style="dim")
+        found: Result = kept["result"]
+        return found
+
+    def grid(self, cells: Mapping[str, Cell[Result]]) -> dict[str, Result]:
+        """Cells of which none needs another, on the workers that the run was given.
+
+        Args:
+            cells: By label, a function and its settings, as for `cell`. New processes import the
+                function; it cannot ask for `path`.
+
+        Returns:
+            Results by label.
+        """
+        todo = [
+            (label, function, settings)
+            for label, (function, settings) in cells.items()
+            if self._begun(label, function, settings) is None
+        ]
+        done: dict[str, Result] = {}
+        with progress_bar(self.name, len(todo), "cells", self.progress) as advance:
+            for label, result, seconds in self.spread(_timed, todo):
+                done[label] = self._keep(label, cells[label][1], result, seconds)
+                advance()
+        return {
+            label: done[label] if label in done else self.cell(label, function, **settings)
+            for label, (function, settings) in cells.items()
+        }
+
+    def _begun(
+        self, label: str, function: Callable[..., Any], settings: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        """What is kept of a cell, or None; its folder is then there."""
         folder = self._cells[label] = self._folder(label, function, settings)
-        file = folder / "result.json"
-        if (kept := _read(file)) is not None:
-            self._kept += kept["seconds"]
-            self.console.print(f"  {label}: kept from before", style="dim")
-            result: Result = kept["result"]
-            return result
-        folder.mkdir(parents=True, exist_ok=True)
-        result = function(**settings)
-        seconds = self.seconds - start
+        kept = _read(folder / "result.json")
+        if kept is None:
+            folder.mkdir(parents=True, exist_ok=True)
+        return kept
+
+    def _keep(
+        self, label: str, settings: Mapping[str, Any], result: Result, seconds: float
+    ) -> Result:
         content = {"cell": label, "settings": settings, "seconds": seconds, "result": result}
         text = self._json(content, f"the result of cell {label!r}")
-        write_whole(file, text)
+        write_whole(self._cells[label] / "result.json", text)
         self.console.print(f"  {label}: {seconds:.1f} s", style="dim")
-        result = json.loads(text)["result"]  # what a run that reuses it will see
-        return result
+        kept: Result = json.loads(text)["result"]  # what a run that reuses it will see
+        return kept
 
     def path(self, label: str, *parts: str) -> Path:
         """Return a path in the folder of a cell, for networks and tensors that it keeps.
@@ -322,6 +365,12 @@ class Study:
                 f"{what} cannot be kept as JSON ({error}); use numbers, text, lists and "
                 "dictionaries, and study.path() for tensors and networks"
             ) from error
+
+
+def _timed(job: tuple[str, Callable[..., Result], Mapping[str, Any]]) -> tuple[str, Result, float]:
+    label, function, settings = job
+    start = time.perf_counter()
+    return label, function(**settings), time.perf_counter() - start
 
 
 def _read(path: Path) -> dict[str, Any] | None:

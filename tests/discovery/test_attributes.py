@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from scm.discovery.attributes import Attribute
+from scm.discovery.heads import Head, _calibrate
 from scm.discovery.measures import ink, intensity, slant, thickness
 from scm.discovery.readings import latent_model, readings, units
 from scm.errors import ScmError
@@ -69,6 +70,17 @@ def test_three_classes_and_one_of_them():
         whole.level("hihg")
     with pytest.raises(ScmError, match="choose one"):
         whole.in_latent(generator(), n=300)
+
+
+def test_the_temperature_of_several_classes_is_found():
+    source = torch.Generator().manual_seed(0)
+    logits = 2 * torch.randn(20_000, 3, generator=source)
+    labels = torch.multinomial(logits.softmax(1), 1, generator=source)[:, 0]
+    head = Head(nn.Linear(3, 3, bias=False), "multiclass")
+    with torch.no_grad():
+        head.network.weight.copy_(5 * torch.eye(3))
+    _calibrate(head, logits, labels)
+    assert float(head.slope) == pytest.approx(1 / 5, rel=0.06)  # a step of the grid, and an error
 
 
 def test_a_network_sees_what_a_line_does_not():

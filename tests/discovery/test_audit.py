@@ -93,6 +93,20 @@ def test_two_classes_get_no_arrow_but_an_association():
     assert any("cannot be read as numbers" in warning for warning in found.warnings)
 
 
+def test_a_class_of_several_is_audited():
+    z = GENERATOR.draw(1_500)
+    data = GENERATOR.generate(z)
+    classes = (data[:, 0] > -0.5).long() + (data[:, 0] > 0.5).long()
+    three = Attribute.from_labels("a", GENERATOR, classes, data=data, space="data")
+    with pytest.raises(ScmError, match="has 3 classes"):
+        audit(GENERATOR, [three, ATTRIBUTES[1]], **SMALL)
+    found = direction(GENERATOR, three.level(2), ATTRIBUTES[1], diagnosis=False, gauges=0, **SMALL)
+    assert found.cause == "a=2"
+    assert found.association < 0.01
+    assert found.forward.value > 1.96 * found.forward.stderr
+    assert found.arrow is None
+
+
 def test_delta_tau_stands_beside_its_prediction():
     one = specimen("linear edge", seed=1)
     found = direction(one.generator, *one.attributes, refits=one.refits, gauges=0, **SMALL)

@@ -159,6 +159,17 @@ def test_the_audit_follows_steepness_whichever_attribute_is_the_cause(pair):
     assert first.arrow(1.0) == "e->c"
 
 
+def test_the_audit_of_hard_labels_is_that_of_its_gates(pair):
+    options = {"permutations": 19, "directions": 9, "progress": False}
+    found = cage_paper(identity(), *pair, alpha=1.3, alphas=(1.3,), n=300, soft=False, **options)
+    ways = (pair, pair[::-1])
+    gates = [gate(identity(), *way, alpha=1.3, n=300, soft=False).effect for way in ways]
+    assert found.forward.value == pytest.approx(gates[0].value, abs=1e-6)
+    assert found.backward.value == pytest.approx(gates[1].value, abs=1e-6)
+    assert found.delta_tau.value == pytest.approx(abs(gates[0].value) - abs(gates[1].value))
+    assert found.curve.tolist() == pytest.approx([found.delta_tau.value], abs=1e-6)
+
+
 def test_the_five_numbers_are_the_heads(pair):
     five = Steepness.of(*pair)
     (w_c, b_c), (w_e, b_e) = (head.line for head in pair)

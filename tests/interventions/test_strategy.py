@@ -12,7 +12,15 @@ from scm.errors import InterventionError
 from scm.interventions.directions import PrincipalDirections
 from scm.interventions.permutation import independence
 from scm.interventions.steering import SupportWarning, steerable
-from scm.interventions.strategy import STRATEGIES, Strategy, ablation, choose, realism
+from scm.interventions.strategy import (
+    STRATEGIES,
+    SteeredImages,
+    Strategy,
+    ablation,
+    choose,
+    realism,
+)
+from scm.learning import LabelledImages, Recipe, SmallCNN, Stream, Variant, train
 from scm.model import SCM
 
 
@@ -106,6 +114,27 @@ def test_the_strategies_of_section_9a(model: SCM) -> None:
         which = moved.int().argmax(1).view(-1, shared)
         assert all(len(row.unique()) == turns for row in which)
         assert units["Y"].view(-1, shared).unique(dim=1).shape[1] == 1
+
+
+def test_a_stream_of_intervened_images_trains_with_observed_ones(model: SCM) -> None:
+    """Variant B: the loss is that of 16 observed and 8 intervened images, never held whole."""
+    made = SteeredImages(Strategy(0.5, 3, 2.0), model, size=5, seed=3)
+    first, again = (next(iter(made)) for _ in range(2))
+    assert torch.equal(first[0], again[0])
+    parts = [part for part, _ in zip(iter(made), range(3), strict=False)]
+    assert not torch.equal(parts[0][0], parts[1][0])
+    units = torch.cat([x[:, :, 0, 0] * 10 for x, _ in parts])
+    assert (units[:, 1:].abs() <= 2).all()  # exemplars within 1, steps within 2
+    observed = LabelledImages(model.sample(40, seed=0)["X"].contiguous(), torch.arange(40) % 3)
+    variant = Variant((1.0, 0.05, 0.0), (16, 8, 0))
+    trained = train(
+        SmallCNN(3, 3),
+        variant.sources(observed, Stream(made)),
+        variant.objective,
+        recipe=Recipe(steps=3, batch=variant.batch),
+        progress=False,
+    )
+    assert trained.step == 3
 
 
 def test_exemplars_can_be_given(model: SCM) -> None:

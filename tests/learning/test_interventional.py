@@ -10,14 +10,17 @@ from torch import Tensor, nn
 from scm.errors import ScmError
 from scm.learning import (
     ERM,
+    GENINT_BASELINES,
     GENINT_VARIANTS,
     Batch,
     LabelledImages,
+    Mixup,
     Ramp,
     Recipe,
     SmallCNN,
     Variant,
     Weighted,
+    genint_baseline,
     train,
 )
 from scm.learning.objectives import Moment
@@ -115,3 +118,31 @@ def test_what_a_variant_needs() -> None:
         Variant((1.0, 0.05, 0.0), (256, 0, 0))
     with pytest.raises(ScmError, match="transferred images are used with weight 1"):
         GENINT_VARIANTS["resnet18"]["C"].sources(source(0.0))
+
+
+@pytest.mark.parametrize("name", GENINT_BASELINES)
+def test_the_baselines_of_section_5_2(name: str) -> None:
+    original, stylised, generated = (source(level) for level in (0.25, 0.5, 0.75))
+    used, objective = genint_baseline(name, original, stylised, generated)
+    counts = {"stylised": (0, 8, 0), "GAN augmentation": (4, 0, 4)}.get(name, (8, 0, 0))
+    recipe = Recipe(steps=2, batch=8)
+    train(SmallCNN(1, 2), used, objective, recipe=recipe, progress=False)
+    assert (original.size, stylised.size, generated.size) == counts
+    assert objective.name == ("Mixup(alpha=0.4)" if name == "mixup" else "ERM()")
+    assert isinstance(objective, Mixup if name == "mixup" else ERM)
+    levels = next(used.batches(64)).images.unique()
+    if name == "AutoAugment":
+        assert len(levels) > 2  # some grey images were made brighter, darker, noisier
+    else:
+        assert levels.tolist() == [
+            level for level, count in zip((0.25, 0.5, 0.75), counts, strict=True) if count
+        ]
+
+
+def test_what_a_baseline_needs() -> None:
+    with pytest.raises(ScmError, match="did you mean 'stylised'"):
+        genint_baseline("stylized", source(0.0))
+    with pytest.raises(ScmError, match="'GAN augmentation' needs generated images"):
+        genint_baseline("GAN augmentation", source(0.0))
+    with pytest.raises(ScmError, match="needs stylised images; give stylised="):
+        genint_baseline("stylised", source(0.0), generated=source(0.0))
