@@ -10,6 +10,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch starts
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE / "_ext")]
 
+from sphinx_gallery.sorting import ExplicitOrder  # noqa: E402
+
 import scm  # noqa: E402
 
 project = "scm"
@@ -25,6 +27,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "docstrings",
     "last_runs",
+    "scaling",
     "manual",
     "drawn",
     "mathml",
@@ -53,7 +56,34 @@ python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 toc_object_entries_show_parents = "hide"
 
-# The gallery; `-D plot_gallery=0` leaves its examples unexecuted, for a look at the pages alone.
+# The gallery, in this order. `-D plot_gallery=0` executes no example, for a look at the pages.
+EXAMPLES = (
+    # declare, intervene, ask
+    "first_model",
+    "front_door",
+    "partial_evidence",
+    "mediation",
+    "two_worlds",
+    "sharp_bounds",
+    "learnt_mechanism",
+    "image_worlds",
+    # the papers
+    "visual_cause",
+    "manipulator",
+    "cgn_worlds",
+    "published_figures",
+    "randomised_nuisance",
+    "generator_strategy",
+    "direction_score",
+    # audit and test
+    "audit_pairs",
+    "pairs",
+    "broken_simulator",
+    # data and neighbours
+    "shards_and_training",
+    "neighbours",
+    "nuts_abduction",
+)
 sphinx_gallery_conf = {
     "examples_dirs": str(HERE.parent / "examples"),
     "gallery_dirs": "gallery",
@@ -67,8 +97,9 @@ sphinx_gallery_conf = {
     "write_computation_times": False,
     "show_memory": False,
     "remove_config_comments": True,
-    "within_subsection_order": "FileNameSortKey",
-    "reference_url": {},
+    "within_subsection_order": ExplicitOrder([f"{name}.py" for name in EXAMPLES] + ["*"]),
+    "reference_url": {"scm": None},
+    "thumbnail_size": (480, 300),
 }
 
 html_theme = "furo"

@@ -67,7 +67,7 @@ def learnt(images: torch.Tensor, labels: torch.Tensor) -> torch.nn.Module:
 
 held_out = scm.datasets.coloured_mnist(digits=digits, part="test", size=16)
 fair = scm.datasets.unbiased(held_out, seed=0)
-scales = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
+scales = (0.0, 2.0, 4.0, 8.0, 16.0)
 strategies = [Strategy(directions=3 if s else 0, scale=s or 1.0, together=3) for s in scales]
 found = []
 for scale, strategy in zip(scales, strategies, strict=True):
@@ -102,8 +102,8 @@ figure, (left, middle, right) = plt.subplots(
     1, 3, figsize=(10, 3.2), width_ratios=(5, 3, 3), layout="constrained"
 )
 board = [s.sample(model, 10, seed=1, labels=torch.arange(10))["X"] for s in strategies]
-left.imshow(torch.stack(board).permute(0, 3, 1, 4, 2).reshape(96, 160, 3).numpy())
-left.set(xticks=[], yticks=[8 + 16 * k for k in range(6)], yticklabels=[f"{s:g}" for s in scales])
+left.imshow(torch.stack(board).permute(0, 3, 1, 4, 2).reshape(80, 160, 3).numpy())
+left.set(xticks=[], yticks=[8 + 16 * k for k in range(5)], yticklabels=[f"{s:g}" for s in scales])
 left.set(ylabel="colour set within, sd")
 places = range(len(scales))
 limits = [1.96 * estimate.stderr for estimate in found]

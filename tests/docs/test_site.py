@@ -79,6 +79,40 @@ def test_speed_tables_show_each_row_of_the_last_run(extension) -> None:
     assert shown == known
 
 
+def test_scale_is_computed_from_what_was_measured(extension, tmp_path, monkeypatch) -> None:
+    scaling = extension("scaling")
+    page = (DOCS / "scale.md").read_text(encoding="utf-8")
+    assert re.findall(r"{last-scaling} (\w+)", page) == list(scaling.PARTS)
+
+    def row(name: str, seconds: float) -> dict[str, object]:
+        return {"row": name, "reproduced": seconds}
+
+    results = tmp_path / "speed" / "results"
+    results.mkdir(parents=True)
+    monkeypatch.setattr(scaling, "BENCHMARKS", tmp_path)
+    work = "2x2x2 counterfactuals of 2 units on {}: {}"
+    written = [
+        row(work.format("cpu, float32", "one BigGAN pass per mechanism per image"), 96.0),
+        row(work.format("cpu, float32", "scm: one sweep"), 36.0),
+        row(work.format("cuda, float32", "one BigGAN pass per mechanism per image"), 0.48),
+        row(work.format("cuda, float32", "scm: one sweep"), 0.12),
+    ]
+    (results / "imagenet_cgn.json").write_text(json.dumps({"rows": written}))
+    assert list(scaling.sweeps())[0] == ("cpu", "float32", 2, 2.0, 3.0)
+    assert scaling.writing()[0] == pytest.approx(196608 * 24e-9 + 1e-3)
+    assert "assumed" in scaling.hours()
+    title = (
+        "1,000 counterfactual images, 3x32x32, a CGN of train_cgn's networks: the cost of writing"
+    )
+    written = [row(f"{title}: sampling alone", 1.0), row(f"{title}: one process", 1.5)]
+    (results / "generate.json").write_text(json.dumps({"rows": written}))
+    assert scaling.writing()[0] == pytest.approx(0.5 / 1000 * 64)
+    assert scaling.hours_of((2.0, 3.0), 3.0) == pytest.approx(1e7 * (6 + 0.032) / 3600)
+    assert scaling.hours_of((2.0, 3.0), 0.75) == pytest.approx(1e7 * (2.25 + 0.032) / 3600)
+    assert "one GPU, float32, measured: 100 passes/s" in scaling.hours()
+    assert scaling.cluster().count("measured") == 3
+
+
 def test_every_experiment_stands_on_a_paper_s_page() -> None:
     from scm.reproductions import CATALOGUE
 
@@ -149,7 +183,10 @@ def test_docstrings_become_restructured_text(extension) -> None:
     ]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.stem)
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
 def test_examples_have_a_title_that_the_gallery_reads(path: Path) -> None:
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     assert text
@@ -157,6 +194,18 @@ def test_examples_have_a_title_that_the_gallery_reads(path: Path) -> None:
         title, rule = text.splitlines()[:2]
         assert set(rule) == {"="}
         assert len(rule) >= len(title)
+        assert "plt.show()" in path.read_text(encoding="utf-8")
+
+
+def test_the_gallery_has_a_place_for_every_example() -> None:
+    conf = ast.parse((DOCS / "conf.py").read_text(encoding="utf-8"))
+    (listed,) = (
+        ast.literal_eval(node.value)
+        for node in conf.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "EXAMPLES"
+    )
+    assert len(listed) >= 15
+    assert sorted(listed) == [path.stem for path in EXAMPLES if path.stem != "audit_pretrained"]
 
 
 def test_the_build_reads_nothing_remote() -> None:
