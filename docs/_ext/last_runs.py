@@ -1,6 +1,7 @@
 """Tables as last run: `{last-run} NAME` of an experiment, `{last-speed} NAME` of a benchmark.
 
-Both read what stands in `benchmarks/`, so that no figure of the site is typed by hand.
+`{last-rows} NAME START` are some rows of an experiment. All read what stands in `benchmarks/`, so that
+no figure of the site is typed by hand.
 """
 
 from __future__ import annotations
@@ -59,9 +60,25 @@ def paper_run(name: str) -> dict[str, str] | None:
     table = PICTURE.sub("", rest).strip()
     rows = [line[2:-2].split(" | ") for line in table.splitlines() if line[:2] == "| "][1:]
     parts = {"about": about, "table": table, "figures": "\n\n".join(figures)}
-    if len(rows) > FEW:
-        parts["main"] = _main_rows(rows)
+    if len(rows) > FEW and (main := _main_rows(rows)):
+        parts["main"] = main
     return parts
+
+
+def paper_rows(name: str, start: str) -> str | None:
+    """The rows of an experiment whose names start so: metric, value and note; or None."""
+    path = BENCHMARKS / "papers" / name / "table.md"
+    if not path.is_file():
+        return None
+    cells = [line[2:-2].split(" | ") for line in path.read_text("utf-8").splitlines()]
+    rows = [row for row in cells if row[0].startswith(start) and len(row) == 7]
+    lines = ["| measured | value | note |", "|---|---:|---|"]
+    return "\n".join(
+        [
+            *lines,
+            *(f"| {row[1]}{row[0].removeprefix(start)} | {row[4]} | {row[6]} |" for row in rows),
+        ]
+    )
 
 
 def _main_rows(rows: list[list[str]]) -> str:
@@ -123,6 +140,21 @@ class LastRun(_Table):
         return [nodes.container("", *self.markdown(text), classes=["last-run"])]
 
 
+class LastRows(LastRun):
+    """Some rows of an experiment: its name, and what the rows' names start with."""
+
+    required_arguments = 2
+    final_argument_whitespace = True
+
+    def run(self) -> list[nodes.Node]:
+        name, start = self.arguments
+        text = paper_rows(name, start)
+        if text is None:
+            return super().run()
+        self.env.note_dependency(str(BENCHMARKS / "papers" / name / "table.md"))
+        return self.tables(text)
+
+
 class LastSpeed(_Table):
     """A benchmark's rows, with the command and the machine."""
 
@@ -140,5 +172,6 @@ class LastSpeed(_Table):
 
 def setup(app: Any) -> dict[str, Any]:
     app.add_directive("last-run", LastRun)
+    app.add_directive("last-rows", LastRows)
     app.add_directive("last-speed", LastSpeed)
     return {"parallel_read_safe": True}

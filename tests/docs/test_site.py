@@ -98,7 +98,7 @@ def test_scale_is_computed_from_what_was_measured(extension, tmp_path, monkeypat
         row(work.format("cuda, float32", "scm: one sweep"), 0.12),
     ]
     (results / "imagenet_cgn.json").write_text(json.dumps({"rows": written}))
-    assert list(scaling.sweeps())[0] == ("cpu", "float32", 2, 2.0, 3.0)
+    assert next(iter(scaling.sweeps())) == ("cpu", "float32", 2, 2.0, 3.0)
     assert scaling.writing()[0] == pytest.approx(196608 * 24e-9 + 1e-3)
     assert "assumed" in scaling.hours()
     title = (
@@ -137,6 +137,15 @@ def test_a_paper_s_table_keeps_its_rows_and_pictures(extension) -> None:
         assert shown["figures"].count("```{figure}") == stored.count("![")
         assert "![" not in shown["table"]
     assert last_runs.paper_run("no-such-experiment") is None
+    assert last_runs.paper_rows("no-such-experiment", "a") is None
+
+
+def test_rows_of_an_audit_stand_on_its_page(extension) -> None:
+    page = (DOCS / "audits.md").read_text(encoding="utf-8")
+    for name, start in re.findall(r"{last-rows} ([\w-]+) (.+)", page):
+        shown = extension("last_runs").paper_rows(name, start)
+        stored = (ROOT / "benchmarks" / "papers" / name / "table.md").read_text("utf-8")
+        assert shown.count("\n") - 1 == stored.count(f"\n| {start}") > 0
 
 
 def test_a_long_table_is_led_by_published_figures_and_goals(extension, monkeypatch) -> None:
