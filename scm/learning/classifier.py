@@ -55,6 +55,15 @@ def train_classifier(
     Raises:
         ScmError: If images and labels do not match, the loss stops being finite, or the
             checkpoint is another training's.
+
+    Example:
+        >>> import torch
+        >>> images = torch.zeros(64, 1, 8, 8)
+        >>> images[::2] = 1.0
+        >>> labels = (images.mean((1, 2, 3)) > 0.5).long()
+        >>> network = train_classifier(images, labels, steps=20, progress=False)
+        >>> network(images).shape
+        torch.Size([64, 2])
     """
     source = LabelledImages(images, labels)
     if model is None:

@@ -22,6 +22,10 @@ def probabilities(model: nn.Module, images: Tensor, batch: int = 1024) -> Tensor
         model: The classifier; its mode is restored.
         images: Images `(n, channels, height, width)`.
         batch: Images at a time.
+
+    Example:
+        >>> probabilities(nn.Flatten(), torch.zeros(1, 1, 1, 2))
+        tensor([[0.5000, 0.5000]])
     """
     was_training = model.training
     model.eval()
@@ -32,7 +36,12 @@ def probabilities(model: nn.Module, images: Tensor, batch: int = 1024) -> Tensor
 
 
 def predict(model: nn.Module, images: Tensor, batch: int = 1024) -> Tensor:
-    """Classes `(n,)` that a classifier finds most probable."""
+    """Classes `(n,)` that a classifier finds most probable.
+
+    Example:
+        >>> predict(nn.Flatten(), torch.tensor([[0.0, 1.0], [1.0, 0.0]]).view(2, 1, 1, 2))
+        tensor([1, 0])
+    """
     return probabilities(model, images, batch).argmax(-1)
 
 
@@ -52,6 +61,12 @@ def accuracy(models: nn.Module | Sequence[nn.Module], images: Tensor, labels: Te
     Raises:
         ScmError: If images and labels do not match, a label is outside the classes, or there is
             no model.
+
+    Example:
+        >>> model = nn.Flatten()  # the two pixels are the logits
+        >>> images = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]).view(4, 1, 1, 2)
+        >>> print(accuracy(model, images, torch.tensor([1, 0, 1, 0])))
+        0.75 +- 0.22 (n = 4)
     """
     checked(Batch(images, labels))
     if labels.ndim != 1:

@@ -125,6 +125,11 @@ def features(network: nn.Module, images: Tensor, batch: int = 1024) -> Tensor:
 
     Raises:
         ScmError: If the network has no linear layer.
+
+    Example:
+        >>> network = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> features(network, torch.zeros(5, 1, 2, 2)).shape
+        torch.Size([5, 3])
     """
     with watching(last_linear(network)[1], inputs=True) as seen:
         predict(network, images, batch)
@@ -144,6 +149,12 @@ def tsne(network: nn.Module, images: Tensor, perplexity: float = 30.0, seed: int
         ScmError: If scikit-learn is missing, or there are too few images.
 
     Source: van der Maaten and Hinton (2008); CGN's reproduction, section 4.2.2, figure 3.
+
+    Example:
+        >>> network = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+        >>> images = torch.rand(12, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+        >>> tsne(network, images, perplexity=3.0).shape
+        torch.Size([12, 2])
     """
     try:
         from sklearn.manifold import TSNE

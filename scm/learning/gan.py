@@ -194,6 +194,12 @@ def train_gan(
             alike.
 
     Source: CGN's reproduction, appendix F; Goodfellow et al. (2014), section 3.
+
+    Example:
+        >>> images, labels = torch.zeros(16, 1, 8, 8), torch.arange(16) % 2
+        >>> gan = train_gan(images, labels, steps=2, batch=4, width=8, progress=False)
+        >>> gan.sample(torch.tensor([0, 1, 0]), seed=0).shape
+        torch.Size([3, 1, 8, 8])
     """
     source, ranks = LabelledImages(images, labels), Ranks(fabric)
     rows = ranks.rows(batch)

@@ -44,6 +44,20 @@ def top_k(
         ScmError: If the set is empty, or the network's classes are not the set's.
 
     Source: Mao et al. (2021), section 5.1, tables 1 and 3.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> from scm.datasets.imagenet import imagenet
+        >>> network = torch.nn.Sequential()
+        >>> network.forward = lambda images: torch.arange(1000.0).expand(len(images), -1)
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     folder = Path(root, "val", "n15075141")  # the last class
+        ...     folder.mkdir(parents=True)
+        ...     Image.new("RGB", (8, 8)).save(folder / "tissue.png")
+        ...     found = top_k(network, imagenet(root, partial=True), progress=False)
+        >>> found[1].value, found[5].value
+        (1.0, 1.0)
     """
     hits = _hits(network, images, ks, batch, progress)
     return {k: Estimate.proportion(int(right.sum()), len(right)) for k, right in hits.items()}
@@ -71,6 +85,23 @@ def mean_corruption_error(
         ScmError: If a folder is missing, or the images of two folders are not the same.
 
     Source: Hendrycks and Dietterich (2019), section 4.1; Mao et al. (2021), table 2.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for severity in range(1, 6):
+        ...         folder = Path(root, "fog", str(severity), "n01443537")
+        ...         folder.mkdir(parents=True)
+        ...         Image.new("RGB", (8, 8)).save(folder / "fish.png")
+        ...     always = lambda images: torch.eye(1000)[[1] * len(images)]  # a goldfish
+        ...     network = torch.nn.Sequential()
+        ...     network.forward = always
+        ...     found = mean_corruption_error(
+        ...         network, root, {"fog": 0.8}, progress=False, partial=True
+        ...     )
+        >>> found.mean.value
+        0.0
     """
     wrong: dict[str, Tensor] = {}
     names: dict[tuple[str, ...], str] = {}
@@ -114,6 +145,11 @@ def beyond_imagenet(
         ScmError: If a folder is missing.
 
     Source: Mao et al. (2021), tables 1 to 3.
+
+    Example:
+        >>> from torchvision.models import resnet50  # doctest: +SKIP
+        >>> beyond_imagenet(resnet50(weights="DEFAULT"))["imagenet-c mCE"]  # doctest: +SKIP
+        Estimate(value=..., stderr=..., n=...)
     """
     roots = roots or {}
     sets = {"objectnet": objectnet(roots.get("objectnet"), **options)}

@@ -195,6 +195,11 @@ def group_accuracies(correct: Tensor, groups: Tensor) -> dict[int, Estimate]:
 
     Raises:
         ScmError: If the rows do not match.
+
+    Example:
+        >>> found = group_accuracies(torch.tensor([1, 1, 0, 1]), torch.tensor([0, 0, 7, 7]))
+        >>> {group: accuracy.value for group, accuracy in found.items()}
+        {0: 1.0, 7: 0.5}
     """
     _rows(correct=correct, groups=groups)
     found = {}

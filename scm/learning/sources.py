@@ -31,6 +31,11 @@ class Batch(NamedTuple):
         labels: Classes, int64: `(n,)`, or `(n, K)` for an ensemble of K heads; or soft labels,
             the probability of each class `(n, classes)`.
         groups: Groups `(n,)`, int64, or None.
+
+    Example:
+        >>> batch = Batch(torch.zeros(3, 1, 8, 8), torch.tensor([0, 1, 1]))
+        >>> batch.rows(slice(1, 3)).labels, batch.groups is None
+        (tensor([1, 1]), True)
     """
 
     images: Tensor
@@ -56,7 +61,12 @@ class Batch(NamedTuple):
 
 @runtime_checkable
 class Source(Protocol):
-    """Anything with `batches(size, seed)`."""
+    """Anything with `batches(size, seed)`.
+
+    Example:
+        >>> isinstance(LabelledImages(torch.zeros(5, 1, 8, 8), torch.arange(5)), Source)
+        True
+    """
 
     def batches(self, size: int, seed: int = 0) -> Iterator[Batch]:
         """Yield batches of ``size`` images without end; the same seed gives the same batches."""

@@ -52,6 +52,14 @@ def accuracies_across(
             others (on counterfactual images, with that factor's label).
         environments: Images and labels of each; images that are not shared between them make
             the test of `stable_factor` exact.
+
+    Example:
+        >>> import torch
+        >>> images = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).view(2, 1, 1, 2)
+        >>> rooms = [(images, torch.tensor([0, 1])), (images, torch.tensor([0, 0]))]
+        >>> found = accuracies_across({"shape": nn.Flatten()}, rooms)
+        >>> [accuracy.value for accuracy in found["shape"]]
+        [1.0, 0.5]
     """
     return {
         name: [accuracy(classifier, images, labels) for images, labels in environments]

@@ -46,7 +46,17 @@ __all__ = ["DoubtfulMergeWarning", "Effects", "LearnedCauses", "learn_causes"]
 
 
 class DoubtfulMergeWarning(UserWarning):
-    """Classes were merged that the experiments told apart, since others are like both."""
+    """Classes were merged that the experiments told apart, since others are like both.
+
+    Example:
+        >>> from scm.learning.causes.merging import merge
+        >>> yes = lambda k: torch.tensor([[1.0, 0.0]] * (20 - k) + [[0.0, 1.0]] * k)
+        >>> merging = merge([yes(0), yes(6), yes(14)], 0.01)  # the second is like both others
+        >>> merging.groups, merging.doubtful
+        ((0, 0, 0), ((0, 2),))
+        >>> issubclass(DoubtfulMergeWarning, UserWarning)
+        True
+    """
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +108,14 @@ class LearnedCauses:
             class only.
         answers: The experimenter's answers.
         queries: Number of images of each observational class that were asked about.
+
+    Example:
+        >>> light = torch.arange(400).remainder(2).view(-1, 1, 1, 1)
+        >>> images = 0.5 * light + torch.linspace(0, 0.4, 16).view(1, 1, 4, 4)
+        >>> asked = lambda images: 0.2 + 0.6 * (images.mean((1, 2, 3)) > 0.45)  # P(T = 1 | man(I))
+        >>> found = learn_causes(images, light.flatten(), asked, steps=20, progress=False)
+        >>> len(found), found.values[:, 1]
+        (2, tensor([0.2000, 0.8000], dtype=torch.float64))
     """
 
     observational: ObservationalClasses

@@ -243,6 +243,15 @@ def read_counterfactuals(folder: str | Path) -> Iterable[tuple[Tensor, Tensor]]:
 
     Raises:
         ScmError: If the folder is not a whole data set.
+
+    Example:
+        >>> import tempfile
+        >>> from scm.learning.cgn import settings_of, untrained
+        >>> cgn = untrained(settings_of("double", size=8, shape_width=8))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = CounterfactualImages(cgn, 10, noise="prior").write(f"{folder}/cf")
+        ...     [tuple(labels.shape) for images, labels in read_counterfactuals(path)]
+        [(10, 3)]
     """
     try:
         document = json.loads((Path(folder) / "manifest.json").read_text())

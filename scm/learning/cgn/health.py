@@ -18,6 +18,13 @@ class CollapsedMaskError(ScmError):
 
     Attributes:
         classes: The classes whose masks are beyond a limit.
+
+    Example:
+        >>> try:
+        ...     raise CollapsedMaskError("the masks of class 3 are empty", (3,))
+        ... except CollapsedMaskError as error:
+        ...     print(error.classes)
+        (3,)
     """
 
     def __init__(self, message: str, classes: tuple[int, ...]) -> None:
@@ -33,6 +40,11 @@ class Limits:
         mean: Least and largest mean of a class.
         border: Largest mean of the pixels within 3 of the border.
         entropy: Largest mean entropy of a pixel, in bits.
+
+    Example:
+        >>> empty = mask_health(torch.zeros(2, 1, 8, 8), torch.tensor([0, 0]), classes=1)
+        >>> empty.problems(Limits())
+        {0: 'mean 0.000, expected 0.01 to 0.5'}
     """
 
     mean: tuple[float, float] = (0.01, 0.5)

@@ -71,6 +71,14 @@ def imagenet_cgn(
         ScmError: If weights cannot be read, or pytorch-pretrained-biggan is not installed.
 
     Source: Sauer and Geiger (2021), section 3.1 and appendix B, "ImageNet".
+
+    Example:
+        >>> tiny = {"output_dim": 16, "z_dim": 4, "class_embed_dim": 4, "channel_width": 8,
+        ...         "num_classes": 3, "layers": [[True, 16, 8], [False, 8, 4], [True, 4, 2],
+        ...         [False, 2, 1]], "attention_layer_position": 2}
+
+        >>> imagenet_cgn(tiny, small=True).sample(2, seed=0)["X"].shape
+        torch.Size([2, 3, 16, 16])
     """
     shape: BigGANMask
     if pretrained is None:
@@ -113,6 +121,12 @@ def truncate(cgn: CGN, truncation: float) -> CGN:
         ScmError: If it is not above 0 and at most 1, or the model is no ImageNet CGN.
 
     Source: Sauer and Geiger (2021), appendix C.3: 1 for training and for counterfactuals.
+
+    Example:
+        >>> from scm.learning.cgn import settings_of, untrained
+        >>> truncate(untrained(settings_of("double")), 0.5)
+        Traceback (most recent call last):
+        scm.errors.ScmError: a CGN of ['Shape', ...] was given; expected BigGANMask...
     """
     if not 0 < truncation <= 1:
         raise ScmError(f"truncation={truncation} was given; expected above 0 and at most 1")
@@ -137,6 +151,10 @@ class ImageNetWeights:
         ScmError: If a weight is negative.
 
     Source: Sauer and Geiger (2021), appendix C.3, equation 4.
+
+    Example:
+        >>> ImageNetWeights(texture=0.0).background
+        2000.0
     """
 
     l1: float = 100.0
@@ -165,6 +183,10 @@ class Patches:
 
     Raises:
         ScmError: If a number is not positive, or the source unknown.
+
+    Example:
+        >>> Patches(side=2, source="biggan").size
+        15
     """
 
     side: int = 6

@@ -44,6 +44,13 @@ class ImageNetTraining:
             "loss", the masks' "mask mean", "mask border" and "mask entropy" (bits), and, after
             the steps on which they were asked, what the monitors said, by their names.
         note: What stood in for networks with trained weights; empty if nothing did.
+
+    Example:
+        >>> from scm.learning.cgn import settings_of, untrained
+        >>> cgn = untrained(settings_of("double"))
+        >>> done = ImageNetTraining(cgn, ({"loss": 2.0}, {"loss": 1.5}))
+        >>> [step["loss"] for step in done.history]
+        [2.0, 1.5]
     """
 
     cgn: CGN
@@ -110,6 +117,12 @@ def train_imagenet_cgn(
         CollapsedMaskError: If the masks collapse, with what was measured.
 
     Source: Sauer and Geiger (2021), section 3.1 and appendix C.3.
+
+    Example:
+        >>> from scm.learning.cgn import imagenet_cgn  # doctest: +SKIP
+        >>> cgn = imagenet_cgn(pretrained="folder")  # doctest: +SKIP
+        >>> teacher = BigGAN.from_pretrained("folder")  # doctest: +SKIP
+        >>> done = train_imagenet_cgn(cgn, teacher, VGGFeatures())  # doctest: +SKIP
     """
     weights, patches = weights or ImageNetWeights(), patches or Patches()
     _check(cgn, teacher, vgg, weights)

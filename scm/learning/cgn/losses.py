@@ -46,6 +46,10 @@ class Weights:
 
     Raises:
         ScmError: If a weight is negative.
+
+    Example:
+        >>> Weights(reconstruction=1.0, binary=0.5).edge
+        0.0
     """
 
     reconstruction: float = 0.0

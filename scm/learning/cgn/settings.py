@@ -55,6 +55,15 @@ class Settings:
         jitter: Standard deviation of what counterfactuals add to an abducted u_M.
         limits: What a healthy mask is.
         watch_from: Share of the steps from which the masks are watched.
+
+    Raises:
+        ScmError: If the recipe or the textures are unknown or do not fit one another, or a number
+            is out of its range.
+
+    Example:
+        >>> own = settings_of("coloured", steps=100, batch=64)
+        >>> own.recipe, own.steps, own.weights.binary > 0
+        ('autoencoder', 100, True)
     """
 
     recipe: Literal["autoencoder", "adversarial"] = "autoencoder"

@@ -83,6 +83,17 @@ def train_cgn(
 
     Source: Sauer and Geiger (2021), section 3 and appendix C; the recipe "autoencoder" is
     this library's.
+
+    Example:
+        >>> images, labels = torch.zeros(32, 3, 8, 8), torch.arange(32) % 2
+        >>> images[:, 0, 2:6, 2:6] = 1.0 - 0.5 * labels.view(-1, 1, 1)  # a square, red or dark red
+        >>> cgn = train_cgn(
+        ...     images, labels, size=8, classes=2, shape_width=8, encoder_width=4, steps=3, batch=8,
+        ...     watch_from=2.0, progress=False,
+        ... )
+        >>> units = cgn.abduct({"X": images[:4], "Y": labels[:4]}, seed=0)
+        >>> units.sweep(Y2=range(2))["X"].shape  # the same shapes, in either texture
+        torch.Size([2, 4, 3, 8, 8])
     """
     own = settings_of(settings, recipe, **changes)
     if every < 1:

@@ -22,6 +22,11 @@ class Moment(NamedTuple):
         step: Steps done.
         steps: Steps in all.
         generator: Source of the randomness of this step, on the CPU.
+
+    Example:
+        >>> at = Moment(step=50, steps=200, generator=torch.Generator().manual_seed(0))
+        >>> at.step / at.steps
+        0.25
     """
 
     step: int
@@ -35,6 +40,17 @@ class Objective(nn.Module):
     It is a module since it may have parameters, which are trained with the network's, and
     buffers, which a checkpoint keeps. Subclasses define `loss` and, where they have any
     parameters or buffers, `start`.
+
+    Example:
+        >>> class Brier(Objective):
+        ...     def loss(self, network, batches, at):
+        ...         losses = []
+        ...         for batch, logits in zip(batches, scores(network, batches), strict=True):
+        ...             wanted = torch.nn.functional.one_hot(batch.labels, logits.shape[1])
+        ...             losses.append((logits.softmax(1) - wanted).square().sum(1).mean())
+        ...         return torch.stack(losses).mean()
+        >>> Brier().name
+        'Brier()'
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -86,6 +102,14 @@ def scores(network: nn.Module, batches: Sequence[Batch]) -> list[Tensor]:
     Raises:
         ScmError: If the images have several shapes, or labels `(n, K)` meet a network without
             K heads.
+
+    Example:
+        >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
+
+        >>> a = Batch(torch.zeros(3, 1, 2, 2), torch.tensor([0, 1, 1]))
+        >>> b = Batch(torch.ones(5, 1, 2, 2), torch.zeros(5, dtype=torch.int64))
+        >>> [tuple(logits.shape) for logits in scores(network, [a, b])]
+        [(3, 2), (5, 2)]
     """
     sizes = [len(batch.labels) for batch in batches]
     shapes = {tuple(batch.images.shape[1:]) for batch in batches}
