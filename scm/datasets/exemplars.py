@@ -81,7 +81,11 @@ class Exemplars(Mechanism):
         self._sorted: Any = None
 
     def on_bind(self) -> None:
-        """Check that the parent is the class."""
+        """Check that the parent is the class.
+
+        Raises:
+            MechanismError: If it is another.
+        """
         kinds = list(self.parents.values())
         k = len(self._counts)
         if len(kinds) != 1 or not isinstance(kinds[0], Categorical) or kinds[0].size != k:
@@ -108,7 +112,11 @@ class Exemplars(Mechanism):
         return found
 
     def abduct(self, value: Tensor, parents: Parents, fresh: Tensor) -> Tensor:
-        """A draw of U from the interval that gives the image, `(*batch,)`."""
+        """A draw of U from the interval that gives the image, `(*batch,)`.
+
+        Raises:
+            MechanismError: If an image is none of the recorded ones.
+        """
         (label,) = parents.values()
         batch = broadcast(value.shape[:-3], label.shape, fresh.shape)
         rows = value.expand(*batch, *self.type.event).reshape(-1, *self.type.event)

@@ -268,7 +268,11 @@ class Attribute:
         )
 
     def binary(self) -> Attribute:
-        """Whether a number is above its threshold, as a binary attribute."""
+        """Whether a number is above its threshold, as a binary attribute.
+
+        Raises:
+            ScmError: If the attribute is no number, or has no threshold.
+        """
         if self.kind != "continuous" or self.threshold != self.threshold:
             raise ScmError(f"{self.name!r} is {self.kind}, or has no threshold to be cut at")
         read, cut = self.read, self.threshold

@@ -105,6 +105,9 @@ def scott_width(n: int, d: int) -> float:
     References:
         Scott (1992), Multivariate density estimation, section 6.3.
 
+    Raises:
+        ScmError: If there is no point or no feature.
+
     Example:
         >>> round(scott_width(2_000, 64), 3)
         0.894

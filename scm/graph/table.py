@@ -39,6 +39,9 @@ class Table:
     The values may be an array of numpy (from data, from an `Estimand`) or of torch (from a
     `Joint`); what `prob` and indexing return is of the same kind.
 
+    Raises:
+        ScmError: If the values have another shape than the levels.
+
     Example:
         >>> table = Table(
         ...     ("X", "Y"),

@@ -42,6 +42,10 @@ class CVAE(Mechanism):
         decoder: Module `(rows, latent + features of parents) -> (rows, pixels)`, likewise.
         seed: Seed of the initial weights.
 
+    Raises:
+        MechanismError: If the type is no Image, the likelihood unknown, or a Bernoulli one is given
+            pixels outside [0, 1].
+
     Source: Sohn, Lee and Yan (2015), equation 4; Pawlowski, Castro and Glocker (2020),
     section 3, for its noise as exogenous noise.
 

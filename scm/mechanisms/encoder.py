@@ -30,6 +30,9 @@ class Encoder(nn.Module):
         net: The network; or a function of the evidence by name.
         inputs: "concatenated" features, or the evidence "named".
 
+    Raises:
+        MechanismError: If there are no unobserved or no observed nodes, or a node is both.
+
     Example:
         >>> Encoder(nodes=("Z",), given=("X",), net=torch.nn.Linear(1, 1)).nodes
         ('Z',)
@@ -82,7 +85,11 @@ class Encoder(nn.Module):
         return sum(math.prod(shape) for shape in self.shapes.values())
 
     def posterior(self, evidence: Mapping[str, Tensor]) -> Tensor | Distribution:
-        """Noise `(n, width)` of the units, or its distribution."""
+        """Noise `(n, width)` of the units, or its distribution.
+
+        Raises:
+            MechanismError: If the network returns another shape.
+        """
         if self.inputs == "named" or not isinstance(self.net, nn.Module):
             out = self.net(**{self.arguments[g]: evidence[g] for g in self.given})
         else:

@@ -36,6 +36,9 @@ class Flow(Mechanism):
         bins: Number of spline bins; the spline kind alone.
         seed: Seed of the initial weights.
 
+    Raises:
+        MechanismError: If the kind is unknown.
+
     Source: zuko's `NSF` (Durkan et al. 2019) and `MAF` (Papamakarios et al. 2017).
 
     Example:

@@ -202,6 +202,9 @@ class LatentGenerator(Mechanism):
         """Latents `(n, *latent)` from the prior.
 
         The engine draws units of its own: `SCM("Z -> X", ...).sample(n, seed)["Z"]`.
+
+        Raises:
+            MechanismError: If the prior has no noise.
         """
         noise = self.prior.noise
         if noise is None:

@@ -31,6 +31,9 @@ class Macro(Mechanism):
         type: Declared type of C.
         tolerance: Largest `|read(write(i, c)) - c|` that counts as written.
 
+    Raises:
+        MechanismError: If reader or writer is no function.
+
     Source: Chalupka, Perona and Eberhardt (2015), definitions 4 and 8.
 
     Example:
@@ -82,7 +85,11 @@ class Macro(Mechanism):
         return check_shape(out, torch.Size(batch), self.type.event, f"reader of {self.node!r}")
 
     def written(self, micro: Tensor, value: Tensor, kind: NodeType) -> Tensor:
-        """`write(i, c)` for micro values `(*batch, *micro event)` and c `(*batch, *event)`."""
+        """`write(i, c)` for micro values `(*batch, *micro event)` and c `(*batch, *event)`.
+
+        Raises:
+            MechanismError: If there is no writer.
+        """
         if self.write is None:
             raise MechanismError(
                 f"{self.describe()} has no writer, so do({self.node}=...) has no meaning; give it "

@@ -99,7 +99,11 @@ class Mechanism(nn.Module):
         return other
 
     def on_bind(self) -> None:
-        """Check the parents and create what depends on their types; for subclasses."""
+        """Check the parents and create what depends on their types; for subclasses.
+
+        Raises:
+            MechanismError: If it cannot have these parents.
+        """
 
     def forward(self, parents: Parents, noise: Tensor | None) -> Tensor:
         """Value `(*batch, *event)` of the node from its parents and its noise."""
@@ -200,6 +204,9 @@ class Mechanism(nn.Module):
 
         Values may be numbers, strings, lists, dictionaries, tensors, node types, `Law`s,
         modules and importable functions. Parameters and buffers are saved beside them.
+
+        Raises:
+            MechanismError: If the mechanism does not say how.
         """
         raise MechanismError(
             f"{self.describe()} does not say how to be saved: implement "

@@ -81,7 +81,11 @@ class Structural(Mechanism):
         return self.law.pull(noise, fresh)
 
     def loss(self, value: Tensor, parents: Parents, generator: torch.Generator) -> Tensor:
-        """Mean squared error of a deterministic node; with noise there is no density to fit."""
+        """Mean squared error of a deterministic node; with noise there is no density to fit.
+
+        Raises:
+            MechanismError: If the node has noise or levels.
+        """
         if self.law is not None or isinstance(self.type, Categorical):
             raise MechanismError(
                 f"{self.describe()} has no density that could be fitted; train its module with a "

@@ -43,7 +43,11 @@ class Weighted(Objective):
         self.weights = weights
 
     def loss(self, network: nn.Module, batches: Sequence[Batch], at: Moment) -> Tensor:
-        """Sum of the weighted risks."""
+        """Sum of the weighted risks.
+
+        Raises:
+            ScmError: If there is not one weight for each environment.
+        """
         if len(batches) != len(self.weights):
             raise ScmError(
                 f"{self.name} was given {len(batches)} environments; expected a weight for each"
