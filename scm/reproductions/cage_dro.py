@@ -15,8 +15,7 @@ correlate to .91, and the heads of a VAE are then one line (cosine .998).
 
 Alpha and the step are chosen by the accuracy of the worst group on validation digits, each of
 which is shown in both colours. The paper searches alpha from 1 to 20. Batches come from all images,
-not from groups alike, where a rare group times ten would be the same training. Group DRO's step
-size is 0.1, ten times the default, since 400 steps stand for some 60,000.
+not from groups alike, where a rare group times ten would be the same training.
 
 With `celeba` the same is done on CelebA's folder, with a VAE or with a `generator` and `encoder` of
 yours. FID is that of Inception-v3 where `inception` names its weights; otherwise a classifier
@@ -45,7 +44,7 @@ Found = dict[str, Any]
 
 _ALPHAS = (0.5, 1.0, 2.0, 3.0, 4.0)
 _BELOW = 19.5  # by how many % the paper's FID in the causal direction is below the other
-_SHOWN = 10
+_SHOWN = 8
 _NAMES = {"causal": "effect moved (causal)", "anti-causal": "cause moved (anti-causal)"}
 
 

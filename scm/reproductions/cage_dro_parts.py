@@ -33,7 +33,7 @@ from scm.reproductions.study import Study
 
 __all__ = ["ARMS", "Arm", "Experiment"]
 
-_ETA, _DECAY, _BATCH, _LR, _EVERY = 0.1, 1e-3, 128, 2e-3, 25
+_DECAY, _BATCH, _LR, _EVERY = 1e-3, 128, 2e-3, 25
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Experiment:
             size, partial = self.data["size"], self.data["partial"]
             world = faces(root, size, partial, self.study.progress)
         else:
-            sizes = (900, 100, 100) if self.study.quick else (6_000, 1_000, 3_000)
+            sizes = (1_500, 100, 200) if self.study.quick else (6_000, 1_000, 3_000)
             world = digits_in_colour(self.seed, sizes)
         return world.to(self.study.device)
 
@@ -120,7 +120,7 @@ class Experiment:
     def generator(self) -> dict[str, float]:
         """A generator and heads of cause and effect: how good they are."""
         label = self._label("generator")
-        settings = {"epochs": 10 if self.study.quick else 40, "programs": self.programs}
+        settings = {"epochs": 8 if self.study.quick else 40, "programs": self.programs}
         found: dict[str, float] = self.study.cell(
             label, self._fit, seed=self.seed, **settings, **self.data
         )
@@ -134,7 +134,7 @@ class Experiment:
             self._classify,
             arm=name,
             seed=self.seed,
-            steps=25 if self.study.quick else 400,
+            steps=10 if self.study.quick else 400,
             alpha=alpha,
             network=self.study.options.get("network", ""),
             kept=self._kept,
@@ -172,7 +172,7 @@ class Experiment:
         trained = train(
             (torchvision_classifier(network, 2, seed=seed) if network else small).to(real.images),
             source,
-            GroupDRO(eta=_ETA, groups=4) if how.robust else ERM(),
+            GroupDRO(groups=4) if how.robust else ERM(),
             recipe=Recipe(steps=steps, batch=_BATCH, lr=_LR, weight_decay=_DECAY),
             selection="worst-group",
             validation=[world.validation.pair(group) for group in range(4)],
@@ -225,6 +225,6 @@ class Experiment:
         classes = int(world.content.max()) + 1
         judge = SmallCNN(world.train.images.shape[1], classes, width=8, stride=2, seed=self.seed)
         options: dict[str, Any] = {"seed": self.seed, "progress": study.progress}
-        options |= {"steps": 40 if study.quick else 400, "model": judge.to(study.device)}
+        options |= {"steps": 20 if study.quick else 400, "model": judge.to(study.device)}
         train_classifier(world.train.images, world.content, **options)
         return FrechetDistance(classifier=judge, name=f"a classifier of {world.judge}")

@@ -2,35 +2,24 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 from torch.utils.data import DataLoader
 
 from scm.datasets import celeba
 from scm.datasets.celeba import celeba_transform
 from scm.errors import ScmError
+from tests.datasets.celeba_folder import write_celeba
 
-NAMES = ("Blond_Hair", "Male", "Smiling")
-ROWS = {  # attributes, and the part of the split
-    "000001.jpg": ((1, 0, 1), 0),
-    "000002.jpg": ((0, 1, 0), 0),
-    "000003.jpg": ((1, 1, 1), 0),
-    "000004.jpg": ((0, 0, 1), 1),
-    "000005.jpg": ((1, 0, 0), 2),
+ROWS = {  # blond, male and smiling; the part of the split; the shade
+    "000001.jpg": ((1, 0, 1), 0, 10),
+    "000002.jpg": ((0, 1, 0), 0, 20),
+    "000003.jpg": ((1, 1, 1), 0, 30),
+    "000004.jpg": ((0, 0, 1), 1, 40),
+    "000005.jpg": ((1, 0, 0), 2, 50),
 }
 
 
-def write(folder: Path, images: bool = True) -> Path:
-    """A folder in CelebA's layout; each image is grey, of its number times ten."""
-    (folder / "img_align_celeba").mkdir(parents=True)
-    table = [str(len(ROWS)), " ".join(NAMES) + " "]
-    table += [f"{f} {' '.join(f'{2 * v - 1:2d}' for v in row)}" for f, (row, _) in ROWS.items()]
-    (folder / "list_attr_celeba.txt").write_text("\n".join(table) + "\n")
-    parts = "".join(f"{f} {part}\n" for f, (_, part) in ROWS.items())
-    (folder / "list_eval_partition.txt").write_text(parts)
-    for file in ROWS if images else ():
-        shade = 10 * int(file[:6])
-        Image.new("L", (178, 218), shade).save(folder / "img_align_celeba" / file, quality=100)
-    return folder
+def write(folder: Path) -> Path:
+    return write_celeba(folder, ("Blond_Hair", "Male", "Smiling"), ROWS)
 
 
 def test_the_lists_are_read_as_they_are(tmp_path):
@@ -40,12 +29,12 @@ def test_the_lists_are_read_as_they_are(tmp_path):
     by_file = {Path(f).name: k for k, f in enumerate(faces.files)}
     assert set(by_file) == {"000001.jpg", "000002.jpg", "000003.jpg"}
     for file, k in by_file.items():
-        (blond, male, smiling), _ = ROWS[file]
+        (blond, male, smiling), _, shade = ROWS[file]
         image, label = faces[k]
         assert (label, int(faces.metadata["Male"][k])) == (blond, male)
         assert int(faces.metadata["Smiling"][k]) == smiling
         assert image.shape == (3, 16, 16)
-        assert torch.allclose(image, torch.tensor(int(file[:6]) * 10 / 255), atol=2 / 255)
+        assert torch.allclose(image, torch.tensor(shade / 255), atol=2 / 255)
     assert faces.labels.tolist() == sorted(faces.labels.tolist())
     (images, labels) = next(iter(DataLoader(faces, batch_size=3)))
     assert (images.shape, labels.tolist()) == ((3, 3, 16, 16), [0, 1, 1])
@@ -92,7 +81,10 @@ def test_no_folder_and_no_images(tmp_path, monkeypatch):
     monkeypatch.delenv("SCM_DATA", raising=False)
     with pytest.raises(ScmError, match=f"SCM_DATA is unset.*{SAYS}"):
         celeba()
+    root = write(tmp_path / "celeba")
+    for image in (root / "img_align_celeba").iterdir():
+        image.unlink()
     with pytest.raises(ScmError, match=f"none of the 3 images.*{SAYS}"):
-        celeba(write(tmp_path / "celeba", images=False), partial=True)
+        celeba(root, partial=True)
     with pytest.raises(ScmError, match=f"not a folder.*{SAYS}"):
         celeba(tmp_path / "elsewhere")

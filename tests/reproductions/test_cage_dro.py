@@ -15,7 +15,7 @@ from scm.reproductions.cage_dro_moves import Moves
 from scm.reproductions.cage_dro_parts import ARMS, Experiment
 from scm.reproductions.cage_dro_world import RARE, Part, World, digits_in_colour, faces
 from scm.reproductions.study import Study
-from tests.datasets.test_celeba import write_celeba
+from tests.datasets.celeba_folder import write_celeba
 
 
 def study(path, quick=True, **options):
@@ -34,12 +34,12 @@ def strokes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "MorphoMNIST"
     folder.mkdir()
     rng = np.random.default_rng(0)
-    n = 1_100
-    thickness, intensity = rng.uniform(2, 6, n), rng.integers(80, 250, n)
+    n = 1_800
+    thickness, intensity = rng.uniform(2, 5, n), rng.integers(80, 250, n)
     classes = rng.integers(2, size=n).astype(np.uint8)
-    across = np.abs(np.arange(28) - 13.5 - rng.integers(-4, 5, (n, 1)))
-    bars = np.clip(thickness[:, None] / 2 - across + 0.5, 0, 1)[:, None] * np.ones((28, 1))
-    bars[:, :5], bars[:, -5:] = 0, 0
+    across = np.abs(np.arange(14) - 6.5 - rng.integers(-2, 3, (n, 1)))
+    bars = np.clip(thickness[:, None] / 2 - across + 0.5, 0, 1)[:, None] * np.ones((14, 1))
+    bars[:, :2], bars[:, -2:] = 0, 0
     bars[classes == 1] = bars[classes == 1].swapaxes(1, 2)
     images = (bars * intensity[:, None, None]).round().astype(np.uint8)
     write_idx(folder / "t10k-images-idx3-ubyte.gz", images)
@@ -89,8 +89,8 @@ def test_the_world_has_the_groups_that_it_says(strokes, monkeypatch):
     again = digits_in_colour(0, (900, 100, 100))
     assert torch.equal(world.train.images, again.train.images)
     assert not torch.equal(digits_in_colour(1, (900, 100, 100)).train.effect, world.train.effect)
-    with pytest.raises(ScmError, match="1,100 digits are there"):
-        digits_in_colour(0, (1_000, 100, 1))
+    with pytest.raises(ScmError, match="1,800 digits are there"):
+        digits_in_colour(0, (1_700, 100, 1))
 
 
 def exact():
@@ -131,16 +131,18 @@ def test_units_move_along_one_head_from_the_group_beside_the_rare_one(tmp_path, 
 
 
 def test_celebas_folder_is_such_a_world(tmp_path):
-    write_celeba(tmp_path / "celeba", each=2)
+    rows = {}
+    for k in range(24):  # two of each group in each part, blond men the brightest
+        male, blond = k // 2 % 2, k // 4 % 2
+        rows[f"{k:06d}.jpg"] = ((blond, male, k % 2), k // 8, 40 + 60 * male + 90 * blond)
+    write_celeba(tmp_path / "celeba", ("Blond_Hair", "Male", "Smiling"), rows)
     world = faces(tmp_path / "celeba", size=8, partial=True, progress=False)
     for part in (world.train, world.validation, world.test):
         assert part.images.shape == (8, 3, 8, 8)
         assert torch.bincount(part.groups).tolist() == [2, 2, 2, 2]
-    assert world.names[RARE] == "blond men"
-    # The image of blond men is the brightest of those that the folder has.
-    assert world.train.pair(RARE)[0].mean() > max(
-        world.train.pair(k)[0].mean() for k in range(RARE)
-    )
+        means = [255 * part.pair(group)[0].mean() for group in range(4)]
+        assert means == pytest.approx([40, 130, 100, 190], abs=2)
+    assert (world.names[RARE], world.content.tolist()) == ("blond men", [0, 1] * 4)
     run = Experiment(study(tmp_path / "out", celeba=str(tmp_path / "celeba"), partial="yes"), 0)
     assert run.world.train.images.shape == (8, 3, 64, 64)
 
