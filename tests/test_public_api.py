@@ -61,7 +61,7 @@ def functions() -> Iterator[tuple[str, Any, str]]:
             continue
         for member, each in vars(value).items():
             function = getattr(each, "fget", None) or getattr(each, "__func__", each)
-            if inspect.isfunction(function):
+            if inspect.isfunction(function) and function.__module__.startswith("scm"):
                 if member in ("__init__", "__post_init__", "__new__"):
                     yield name, function, value.__doc__ or ""
                 elif not member.startswith("_"):
