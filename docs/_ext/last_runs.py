@@ -1,7 +1,7 @@
 """Tables as last run: `{last-run} NAME` of an experiment, `{last-speed} NAME` of a benchmark.
 
-`{last-rows} NAME START` are some rows of an experiment. All read what stands in `benchmarks/`, so that
-no figure of the site is typed by hand.
+`{last-rows} NAME START` are some rows of an experiment. All read what stands in `benchmarks/`, so
+that no figure of the site is typed by hand.
 """
 
 from __future__ import annotations
