@@ -157,9 +157,18 @@ def write_report(
             report of the same audit, or is one and `resume` was not asked for.
 
     Example:
-        >>> path = write_report(
-        ...     found, "out/audit", generator=generator, attributes=attributes
-        ... )  # doctest: +SKIP
+        >>> import tempfile, torch
+        >>> from scm.mechanisms import Real
+        >>> generator = LatentGenerator(torch.nn.Linear(3, 2), 3, Real((2,)))
+        >>> two = [Attribute.from_measure(n, lambda x, k=k: x[:, k]) for k, n in enumerate("ab")]
+        >>> few = {"fit": 600, "block": 200, "moved": 50, "permutations": 2_000}
+        >>> found = audit(generator, two, **few, progress=False)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_report(
+        ...         found, f"{folder}/report", generator=generator, attributes=two,
+        ...         n=300, permutations=19, moved=20, progress=False,
+        ...     ).name
+        'index.html'
     """
     names = tuple(a.name for a in attributes)
     if names != found.names:

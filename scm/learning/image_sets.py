@@ -150,6 +150,9 @@ def beyond_imagenet(
         >>> from torchvision.models import resnet50  # doctest: +SKIP
         >>> beyond_imagenet(resnet50(weights="DEFAULT"))["imagenet-c mCE"]  # doctest: +SKIP
         Estimate(value=..., stderr=..., n=...)
+        >>> beyond_imagenet(torch.nn.Flatten(), {"objectnet": "nowhere"})
+        Traceback (most recent call last):
+        scm.errors.ScmError: ObjectNet: nowhere is not a folder. Download objectnet-1.0.zip...
     """
     roots = roots or {}
     sets = {"objectnet": objectnet(roots.get("objectnet"), **options)}

@@ -44,6 +44,9 @@ def on_ray(address: str, workers: int | None = None, *, gpus: float = 0) -> Exec
     Example:
         >>> sorted(on_ray("auto", workers=4)(abs, [-3, 2]))  # doctest: +SKIP
         [2, 3]
+        >>> on_ray("127.0.0.1:1")
+        Traceback (most recent call last):
+        scm.errors.ScmError: no Ray cluster answers at '127.0.0.1:1'...
     """
     ray = _ray()
     if not ray.is_initialized():

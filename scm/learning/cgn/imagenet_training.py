@@ -119,10 +119,16 @@ def train_imagenet_cgn(
     Source: Sauer and Geiger (2021), section 3.1 and appendix C.3.
 
     Example:
-        >>> from scm.learning.cgn import imagenet_cgn  # doctest: +SKIP
-        >>> cgn = imagenet_cgn(pretrained="folder")  # doctest: +SKIP
-        >>> teacher = BigGAN.from_pretrained("folder")  # doctest: +SKIP
-        >>> done = train_imagenet_cgn(cgn, teacher, VGGFeatures())  # doctest: +SKIP
+        >>> from scm.learning.cgn import imagenet_cgn
+        >>> tiny = {"output_dim": 16, "z_dim": 4, "class_embed_dim": 4, "channel_width": 8,
+        ...         "num_classes": 3, "layers": [[True, 16, 8], [False, 8, 4], [True, 4, 2],
+        ...         [False, 2, 1]], "attention_layer_position": 2}
+        >>> done = train_imagenet_cgn(
+        ...     imagenet_cgn(tiny, small=True), BigGAN(tiny), None, steps=1, accumulate=1, watched=2,
+        ...     weights=ImageNetWeights(perceptual=0.0, texture=0.0), progress=False,
+        ... )
+        >>> [step["loss"] > 0 for step in done.history]
+        [True]
     """
     weights, patches = weights or ImageNetWeights(), patches or Patches()
     _check(cgn, teacher, vgg, weights)
