@@ -124,8 +124,9 @@ def train_imagenet_cgn(
         ...         "num_classes": 3, "layers": [[True, 16, 8], [False, 8, 4], [True, 4, 2],
         ...         [False, 2, 1]], "attention_layer_position": 2}
         >>> done = train_imagenet_cgn(
-        ...     imagenet_cgn(tiny, small=True), BigGAN(tiny), None, steps=1, accumulate=1, watched=2,
-        ...     weights=ImageNetWeights(perceptual=0.0, texture=0.0), progress=False,
+        ...     imagenet_cgn(tiny, small=True), BigGAN(tiny), None,
+        ...     weights=ImageNetWeights(perceptual=0.0, texture=0.0),
+        ...     steps=1, accumulate=1, watched=2, progress=False,
         ... )
         >>> [step["loss"] > 0 for step in done.history]
         [True]
