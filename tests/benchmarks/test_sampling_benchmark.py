@@ -102,7 +102,10 @@ def test_the_command_writes_its_results(
     assert all(row.keys() >= KEYS for row in rows)
     measured = [row for row in rows if row["note"] != "not installed"]
     assert {row["row"].rsplit(": ", 1)[1] for row in rows} >= {"pyro.do", "chirho", "dowhy.gcm"}
-    assert all(np.isfinite(row["ratio"]) and row["reproduced"] > 0 for row in measured)
+    assert all(np.isfinite(row["ratio"]) for row in measured)
+    # A difference of two times may be below zero: imports, beyond torch's.
+    taken = [row for row in measured if "beyond torch" not in row["row"]]
+    assert all(row["reproduced"] > 0 for row in taken)
     for row in rows:
         if row["goal"] is not None:
             assert row["met"] == (row["ratio"] <= row["goal"])
