@@ -32,13 +32,23 @@ def speed_rows(name: str) -> tuple[str, Iterator[tuple[str, str, str, str]]]:
             against = row["metric"].removeprefix("ratio to: ")
             ratio, goal = row["ratio"], row["goal"]
             own = row["row"].endswith(f": {against}")
-            compared = "–" if ratio is None else "1 (reference)" if own else f"{ratio:.2g}"
+            compared = "–" if ratio is None else "1 (this)" if own else f"{ratio:.2g}"
             verdict = "" if goal is None else f"{goal:.2g}, {'met' if row['met'] else '**missed**'}"
-            measured = row["reproduced"]
-            taken = "–" if measured is None else f"{measured:.3g} {row['unit']}"
-            yield row["row"], taken, compared, verdict
+            yield row["row"], quantity(row["reproduced"], row["unit"]), compared, verdict
 
     return f"`{found['command']}` on {found['machine']}", rows()
+
+
+def quantity(value: float | None, unit: str) -> str:
+    """A number of a unit in three digits, small seconds as ms and microseconds."""
+    if value is None:
+        return "–"
+    if unit in ("s", "CPU s"):
+        steps = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"))
+        step, prefix = next((step for step in steps if abs(value) >= step[0]), steps[-1])
+        value, unit = value / step, unit.replace("s", f"{prefix}s")
+    shown = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{shown} {unit}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def paper_run(name: str) -> dict[str, str] | None:
@@ -96,8 +106,17 @@ def _main_rows(rows: list[list[str]]) -> str:
     common = [note for note in dict.fromkeys(notes) if notes.count(note) > max(1, len(shown) / 2)]
     said += [f"Most rows: {'; '.join(common)}."] if common else []
     columns = {head: [row[k] for row in shown] for k, head in enumerate(HEADS)}
-    if len(set(columns["metric"])) == 1:
-        said.insert(0, f"Metric: {columns.pop('metric')[0]}.")
+    metrics = columns.pop("metric")
+    usual = max(metrics, key=metrics.count, default="")
+    if metrics.count(usual) > len(shown) / 2:
+        unless = ", unless a row names another" if len(set(metrics)) > 1 else ""
+        said.insert(0, f"Metric{unless}: {usual}.")
+    else:
+        usual = ""
+    columns["row"] = [
+        name if metric == usual else f"{name}: *{metric}*"
+        for name, metric in zip(columns["row"], metrics, strict=True)
+    ]
     columns = {head: cells for head, cells in columns.items() if not {*cells} <= {"–", ""}}
     lines = [" ".join(said), "", f"| {' | '.join(columns)} |"]
     lines.append(f"|{'|'.join('---:' if head in HEADS[2:5] else '---' for head in columns)}|")
@@ -114,6 +133,16 @@ class _Table(SphinxDirective):
         self.state.nested_parse(StringList(text.split("\n"), self.get_location()), 0, holder)
         return holder.children
 
+    def tables(self, text: str, *classes: str) -> list[nodes.Node]:
+        """Markdown with tables that are to look like the others."""
+        return [nodes.container("", *self.markdown(text), classes=["last-run", *classes])]
+
+    def folded(self, main: str, whole: list[nodes.Node], count: int) -> list[nodes.Node]:
+        """The main rows, and all of them behind a click."""
+        opened = nodes.raw("", f"<details><summary>All {count} rows</summary>", format="html")
+        closed = nodes.raw("", "</details>", format="html")
+        return [*self.tables(main, "main-rows"), opened, *whole, closed]
+
 
 class LastRun(_Table):
     """An experiment's tables and pictures; where it has not been run in full, the line says so."""
@@ -129,15 +158,8 @@ class LastRun(_Table):
         self.env.note_dependency(str(BENCHMARKS / "papers" / name / "table.md"))
         whole = self.tables(parts["table"])
         if "main" in parts:
-            count = parts["table"].count("\n| ")
-            opened = f"<details><summary>All {count} rows, with notes</summary>"
-            whole = [nodes.raw("", opened, format="html"), *whole]
-            whole = [*whole, nodes.raw("", "</details>", format="html")]
-            whole = [*self.tables(parts["main"]), *whole]
+            whole = self.folded(parts["main"], whole, parts["table"].count("\n| "))
         return [*self.markdown(parts["about"]), *whole, *self.markdown(parts["figures"])]
-
-    def tables(self, text: str) -> list[nodes.Node]:
-        return [nodes.container("", *self.markdown(text), classes=["last-run"])]
 
 
 class LastRows(LastRun):
@@ -164,10 +186,18 @@ class LastSpeed(_Table):
         if not path.is_file():
             return self.markdown(f"`benchmarks/speed/{name}.py` has not been run yet.")
         self.env.note_dependency(str(path))
-        how, rows = speed_rows(name)
-        lines = ["| work | time | ratio | goal |", "|---|---|---|---|"]
-        lines += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in r)} |" for r in rows]
-        return self.markdown("\n".join([*lines, "", f"{how}."]))
+        how, found = speed_rows(name)
+        rows = [[cell.replace("|", r"\|") for cell in row] for row in found]
+        goals = [row for row in rows if row[-1]]
+        shown = self.tables(_speed_table(rows), "main-rows")
+        if goals and len(rows) > FEW:
+            shown = self.folded(_speed_table(goals), shown, len(rows))
+        return [*shown, *self.markdown(f"{how}.")]
+
+
+def _speed_table(rows: list[list[str]]) -> str:
+    lines = ["| work | time | ratio | goal |", "|---|---:|---:|---|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def setup(app: Any) -> dict[str, Any]:

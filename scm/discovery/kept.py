@@ -142,11 +142,14 @@ def _same(a: Any, b: Any) -> bool:
 def _findings() -> dict[str, type]:
     from scm.discovery.asymmetry import Asymmetry
     from scm.discovery.diagnosis import Diagnosis
+    from scm.discovery.pair_tests import PairTests
+    from scm.discovery.responses import Responses
     from scm.discovery.steepness import Steepness
     from scm.discovery.verdicts import Direction
     from scm.estimate import Estimate
 
-    return {t.__name__: t for t in (Asymmetry, Diagnosis, Direction, Estimate, Steepness)}
+    known = (Asymmetry, Diagnosis, Direction, Estimate, PairTests, Responses, Steepness)
+    return {t.__name__: t for t in known}
 
 
 def _packed(value: Any) -> Any:

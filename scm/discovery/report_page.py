@@ -10,6 +10,7 @@ from typing import Any
 
 from scm import html
 from scm.discovery.charts import histogram, intervals, lines
+from scm.discovery.claims import CAN, CANNOT
 from scm.html import Markup
 
 __all__ = ["page"]
@@ -25,33 +26,6 @@ _MATRIX = {
     "none": "none",
     "abstain": "abstain",
 }
-
-_CAN = (
-    "<strong>Association:</strong> whether two attributes go together in what the generator makes, "
-    "by a permutation test that is adjusted for the number of pairs.",
-    "<strong>Responses:</strong> what one declared move of the latent, along one attribute's own "
-    "gradient, does to the readings of the others, with 95% limits and with the change that the "
-    "move achieved.",
-    "<strong>Arrows, on an assumption:</strong> that noise is additive and that no common cause is "
-    "hidden. Where such a model fits one way and clearly fails the other, the arrow is earned. An "
-    "arrow may stand for a path through other attributes.",
-)
-_CANNOT = (
-    "<strong>It says nothing of the world.</strong> It speaks of this generator and of what these "
-    "heads and measures read.",
-    "<strong>A move is no do().</strong> Infinitely many moves change an attribute as much, and "
-    "each may change the others differently.",
-    "<strong>Latent geometry has no direction.</strong> The same images with the same "
-    "probabilities come from a generator whose latent is turned, where responses are others; a "
-    "verdict that flips under a turn is flagged.",
-    "<strong>Delta-tau is no direction.</strong> Its sign follows which of two heads is steeper, "
-    "by regularisation, class balance or label noise, whatever causes what. It is shown as the "
-    "paper has it, beside what steepness alone predicts.",
-    "<strong>None is no proof of absence,</strong> and <strong>abstain</strong> is no verdict: "
-    "the evidence did not decide.",
-    "<strong>The tests of additive noise are not adjusted</strong> for the number of pairs; their "
-    "p-values decide with fixed margins, and are no error rates of the verdicts.",
-)
 
 
 def page(
@@ -111,9 +85,9 @@ seed {_e(audit["seed"])}, p-values of association adjusted by {_e(audit["adjustm
 <section id="claims" aria-labelledby="claims-title">
 <h2 id="claims-title">What an audit can and cannot claim</h2>
 <h3>It can say</h3>
-{_list(_CAN)}
+{_list(CAN)}
 <h3>It cannot say</h3>
-{_list(_CANNOT)}
+{_list(CANNOT)}
 </section>
 <section id="attributes" aria-labelledby="attributes-title">
 <h2 id="attributes-title">Attributes</h2>
@@ -279,10 +253,15 @@ def _tests(pair: Found, paper: Found) -> str:
          f"generator makes; adjusted for the number of pairs: p = {adjusted}", p)
     ]  # fmt: skip
     if (noise := pair["additive_noise"]) is not None:
-        for cause, effect, key in ((c, e, "p_forward"), (e, c, "p_backward")):
+        for cause, effect, key, bent in (
+            (c, e, "p_forward", ""),
+            (e, c, "p_backward", ""),
+            (c, e, "normal_forward", ", with normal margins"),
+            (e, c, "normal_backward", ", with normal margins"),
+        ):
             says = (f"what a fitted function of {cause} leaves of {effect} is independent "
                     f"of {cause}; a small p speaks against this arrow")  # fmt: skip
-            rows.append((f"additive noise, {cause} to {effect}", says, _p(noise[key])))
+            rows.append((f"additive noise, {cause} to {effect}{bent}", says, _p(noise[key])))
     for null in paper.get("nulls", ()):
         says = null["says"] + "; the paper's own null, as it is"
         rows.append((_named(null["what"], c, e), says, _p(null["p"])))

@@ -32,7 +32,8 @@ class Rules:
     Attributes:
         dependent: Association p below which a direction is looked for.
         independent: Association p from which "none" is possible.
-        fits: p-value from which a direction's additive-noise model is kept.
+        fits: p-value from which a direction's additive-noise model is kept; both kept with normal
+            margins earn no arrow.
         fails: p-value below which it is rejected.
         times: How many times the HSIC of the one that is kept the other's must be.
         small: "none" needs all |R| + z se below this.
@@ -190,7 +191,7 @@ def verdict(
     if association >= rules.independent:
         if seen and all(abs(r.value) + rules.z * r.stderr < rules.small for r in known):
             return "none"
-    elif association < rules.dependent and asymmetry is not None:
+    elif association < rules.dependent and asymmetry and not asymmetry.of_scales(rules.fits):
         a = asymmetry
         if _earned(a.p_forward, a.p_backward, a.hsic_forward, a.hsic_backward, rules):
             return "c->e"

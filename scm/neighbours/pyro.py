@@ -1,7 +1,7 @@
-"""A structural causal model as a Pyro model, for inference that scm leaves to Pyro.
+"""A structural causal model as a Pyro model, for inference that scm leaves to Pyro; and back.
 
-Each node becomes the site of its name, in a plate over units. What kind of site says what
-Pyro can do with it:
+Back comes the graph alone (`from_pyro`). Out, each node becomes the site of its name, in a plate
+over units. What kind of site says what Pyro can do with it:
 
 | node | sites |
 |---|---|
@@ -21,15 +21,18 @@ import torch
 from torch import Tensor, distributions
 
 from scm.errors import InterventionError, ScmError
+from scm.graph import CausalGraph
+from scm.graph.structure import Structure
 from scm.mechanisms.assignment import check_shape
 from scm.mechanisms.macro import Macro
 from scm.mechanisms.mechanism import Mechanism
 from scm.mechanisms.noise import Noise
+from scm.mechanisms.seeding import seeded
 from scm.mechanisms.types import Categorical, NodeType, Real
 from scm.worlds.evaluation import typed
 from scm.worlds.program import Program
 
-__all__ = ["to_pyro"]
+__all__ = ["from_pyro", "to_pyro"]
 
 _PLATE = "units"
 
@@ -79,9 +82,7 @@ def to_pyro(program: Program) -> Callable[..., dict[str, Tensor]]:
     try:
         import pyro
     except ImportError as error:
-        raise ScmError(
-            "to_pyro needs Pyro, which is not installed: pip install 'neural-scm[pyro]'"
-        ) from error
+        raise _missing("to_pyro") from error
     _check_names(program)
     order = program.graph.topological_order()
 
@@ -97,6 +98,68 @@ def to_pyro(program: Program) -> Callable[..., dict[str, Tensor]]:
         return values
 
     return pyro_model
+
+
+def from_pyro(model: Callable[..., Any], *args: Any, seed: int = 0, **kwargs: Any) -> CausalGraph:
+    """The causal graph of a Pyro model: an arrow where a site's law is computed from another.
+
+    The graph alone: a site's law is made by the whole program, so that there is no mechanism of
+    its own to take. Name what is latent, and bind mechanisms, in scm.
+
+    The model runs once, and values are followed through it. What that run does not show is not in
+    the graph: a branch that was not taken, and what reaches a site through control flow
+    (`if x > 0`) or through numbers taken out of tensors (`x.item()`). Observed sites and
+    `pyro.deterministic` are nodes; factors, plates and parameters are none.
+
+    Args:
+        model: The Pyro model.
+        *args: What it is called with.
+        seed: Seed of the run, which leaves Pyro's and torch's generators as they were.
+        **kwargs: What it is called with, by name.
+
+    Raises:
+        ScmError: If Pyro is not installed, or the model has no sites.
+
+    Example:
+        >>> import pyro
+        >>> from pyro.distributions import Bernoulli, Normal
+        >>> def model(n):
+        ...     with pyro.plate("units", n):
+        ...         x = pyro.sample("X", Normal(0.0, 1.0))
+        ...         m = pyro.deterministic("M", x.exp())
+        ...         pyro.sample("Y", Bernoulli(logits=m), obs=torch.ones(n))
+        >>> from_pyro(model, 3)
+        CausalGraph('X -> M; M -> Y')
+    """
+    try:
+        import pyro
+        from pyro.poutine.messenger import Messenger
+        from pyro.poutine.util import site_is_subsample
+    except ImportError as error:
+        raise _missing("from_pyro") from error
+    from pyro.ops import provenance
+
+    parents: dict[str, frozenset[str]] = {}
+
+    class Follow(Messenger):
+        def _pyro_post_sample(self, msg: Any) -> None:
+            if site_is_subsample(msg) or isinstance(msg["fn"], pyro.distributions.Unit):
+                return
+            value = provenance.detach_provenance(msg["value"])
+            fixed = msg["infer"].get("_deterministic")
+            made = msg["value"] if fixed else msg["fn"].log_prob(value)
+            parents[msg["name"]] = provenance.get_provenance(made)
+            msg["value"] = provenance.track_provenance(value, frozenset({msg["name"]}))
+
+    store = pyro.get_param_store()
+    state: Any = store.get_state()
+    kept: Any = {key: dict(content) for key, content in state.items()}
+    with seeded(seed), torch.no_grad(), store.scope(kept), pyro.validation_enabled(False), Follow():
+        model(*args, **kwargs)
+    if not parents:
+        raise ScmError(f"{model!r:.60} has no sample sites; expected a Pyro model that draws some")
+    edges = tuple((p, site) for site, found in parents.items() for p in parents if p in found)
+    return CausalGraph(Structure(tuple(parents), edges))
 
 
 def _check_names(program: Program) -> None:
@@ -230,3 +293,7 @@ def _read(node: str, value: Tensor, kind: NodeType, n: int, like: Tensor) -> Ten
         return kind.encode(value, like)
     except ScmError as error:
         raise InterventionError(f"for {node!r}: {error}") from error
+
+
+def _missing(what: str) -> ScmError:
+    return ScmError(f"{what} needs Pyro, which is not installed: pip install 'neural-scm[pyro]'")

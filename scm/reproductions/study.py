@@ -226,11 +226,7 @@ class Study:
         Returns:
             Results by label.
         """
-        todo = [
-            (label, function, settings)
-            for label, (function, settings) in cells.items()
-            if self._begun(label, function, settings) is None
-        ]
+        todo = [(label, *cell) for label, cell in cells.items() if not self._begun(label, *cell)]
         done: dict[str, Result] = {}
         with progress_bar(self.name, len(todo), "cells", self.progress) as advance:
             for label, result, seconds in self.spread(_timed, todo):
@@ -241,9 +237,7 @@ class Study:
             for label, (function, settings) in cells.items()
         }
 
-    def _begun(
-        self, label: str, function: Callable[..., Any], settings: Mapping[str, Any]
-    ) -> dict[str, Any] | None:
+    def _begun(self, label: str, function: Any, settings: Any) -> dict[str, Any] | None:
         """What is kept of a cell, or None; its folder is then there."""
         folder = self._cells[label] = self._folder(label, function, settings)
         kept = _read(folder / "result.json")
@@ -251,9 +245,7 @@ class Study:
             folder.mkdir(parents=True, exist_ok=True)
         return kept
 
-    def _keep(
-        self, label: str, settings: Mapping[str, Any], result: Result, seconds: float
-    ) -> Result:
+    def _keep(self, label: str, settings: Any, result: Result, seconds: float) -> Result:
         content = {"cell": label, "settings": settings, "seconds": seconds, "result": result}
         text = self._json(content, f"the result of cell {label!r}")
         write_whole(self._cells[label] / "result.json", text)

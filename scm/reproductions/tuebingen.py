@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -30,7 +29,6 @@ import torch
 
 from scm.discovery.pairwise import pairwise
 from scm.errors import ScmError
-from scm.progress import progress_bar
 from scm.reproductions.study import Study
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -46,7 +44,7 @@ _METHODS: dict[str, dict[str, Any]] = {
     "IGCI (cdt)": {"method": "cdt-igci"},
     "CDS (cdt)": {"method": "cdt-cds"},
 }
-_ROWS, _PAPERS = 1_000, 95
+_ROWS, _PAPERS, _PARTS = 1_000, 95, 8
 # In the collection's order: so many pairs of such a weight; 0 for those of more variables.
 _WEIGHTS = (
     (4, 1 / 6), (7, 1 / 7), (1, 1 / 2), (4, 1 / 4), (1, 1 / 2), (2, 1.0), (2, 1 / 6), (3, 1 / 3),
@@ -90,13 +88,22 @@ def run(study: Study) -> None:
     every = 8 if study.quick else 1
     chosen = list(range(0, len(weights()), every))
     heavy = weights()[chosen]
-    for name, options in _METHODS.items():
+    seeds = {name: study.seeds[: 1 if name == _PUBLISHED else None] for name in _METHODS}
+    cells = {
+        _label(name, seed, part): (
+            _score,
+            {"options": options, "pairs": chosen, "part": part, "seed": seed},
+        )
+        for name, options in _METHODS.items()
+        for seed in seeds[name]  # the published one takes all rows, so draws none
+        for part in range(_PARTS)
+    }
+    found = study.grid(cells)
+    for name in _METHODS:
         right = {}
-        for seed in study.seeds[:1] if name == _PUBLISHED else study.seeds:  # all rows: no draws
-            score = partial(_score, progress=study.progress)
-            label = f"seed-{seed}/{options['method']}-{options.get('regression', 'any')}"
-            label += "-published" * (name == _PUBLISHED)
-            scores = np.array(study.cell(label, score, options=options, pairs=chosen, seed=seed))
+        for seed in seeds[name]:
+            parts = [found[_label(name, seed, part)] for part in range(_PARTS)]
+            scores = np.array(list(chain.from_iterable(parts)))
             right[seed] = np.where(scores == 0, 0.5, scores > 0)
         for count in (len(weights()), _PAPERS):
             among, whose = np.array(chosen) < count, "the paper's " if count == _PAPERS else ""
@@ -113,17 +120,25 @@ def run(study: Study) -> None:
             )
 
 
-def _score(options: dict[str, Any], pairs: list[int], seed: int, progress: bool) -> list[float]:
+def _label(name: str, seed: int, part: int) -> str:
+    options = _METHODS[name]
+    published = "-published" * (name == _PUBLISHED)
+    method = f"{options['method']}-{options.get('regression', 'any')}{published}"
+    return f"seed-{seed}/{method}/part-{part}"
+
+
+def _score(options: dict[str, Any], pairs: list[int], part: int, seed: int) -> list[float]:
+    """Scores of one part of the pairs, on rows that are drawn for all of them in order."""
     data, found = read_pairs(), []
+    first, stop = (len(pairs) * k // _PARTS for k in (part, part + 1))
     generator = torch.Generator().manual_seed(seed)
     more: dict[str, Any] = {"permutations": 1} if options["method"] == "anm" else {}
-    with progress_bar(options["method"], len(pairs), "pairs", progress) as advance:
-        for k in pairs:
-            most = options.get("rows", _ROWS)
-            rows = torch.randperm(len(data[k][0]), generator=generator)[:most].numpy()
+    for place, k in enumerate(pairs[:stop]):
+        most = options.get("rows", _ROWS)
+        rows = torch.randperm(len(data[k][0]), generator=generator)[:most].numpy()
+        if place >= first:
             a, b = (torch.as_tensor(each[rows]) for each in data[k])
             found.append(float(pairwise(a, b, **options, **more).score))
-            advance()
     return found
 
 

@@ -3,6 +3,7 @@ import json
 import pytest
 import torch
 
+from scm.discovery.asymmetry import normal_scores
 from scm.discovery.attributes import Attribute
 from scm.discovery.audit import audit
 from scm.discovery.direction import direction
@@ -91,6 +92,33 @@ def test_two_classes_get_no_arrow_but_an_association():
     assert found.asymmetry is None
     assert found.arrow is None
     assert any("cannot be read as numbers" in warning for warning in found.warnings)
+
+
+def test_an_arrow_that_rests_on_scales_is_not_earned():
+    """An effect exp(c + noise) of normal c and noise is an additive-noise model the wrong way."""
+
+    def lognormal(z):
+        return torch.stack([z[:, 0], (0.7 * z[:, 0] + 0.5 * z[:, 1]).exp()], 1)
+
+    generator = LatentGenerator(lognormal, 2, Real((2,)))
+    options = SMALL | {"diagnosis": False, "gauges": 0, "fit": 6_000}
+    found = direction(generator, *ATTRIBUTES[:2], **options)
+    a = found.asymmetry
+    assert a.p_forward < 0.001 < 0.01 <= a.p_backward
+    assert min(a.normal_forward, a.normal_backward) > 0.01
+    assert found.arrow is None
+    assert any("rest on the scales" in warning for warning in found.warnings)
+
+
+def test_normal_margins_do_not_depend_on_the_scale():
+    source = torch.Generator().manual_seed(0)
+    known, scores = torch.randn(2, 1, 500, generator=source)
+    found = normal_scores(known, scores)
+    torch.testing.assert_close(normal_scores(known.exp(), scores.exp()), found)
+    assert abs(float(found.mean())) < 5 / 500**0.5
+    tied = normal_scores(torch.tensor([[0.0, 0.0, 0.0, 1.0]]), torch.tensor([[0.0, 1.0]]))
+    # Below 3 of 4 in the middle of the ties, (1.5 + 0.5) / 5; and (3.5 + 0.5) / 5.
+    torch.testing.assert_close(tied, torch.special.ndtri(torch.tensor([[0.4, 0.8]])))
 
 
 def test_a_class_of_several_is_audited():

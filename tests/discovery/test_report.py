@@ -244,7 +244,8 @@ def test_a_report_goes_on_after_a_kill(tmp_path, monkeypatch):
     assert not (tmp_path / "cut" / "index.html").exists()
     with monkeypatch.context() as patch:  # what is done is not done again
         patch.setattr(evidence, "gradient_step", killed)
-        patch.setitem(audit.__globals__, "_assess", killed)
+        patch.setitem(audit.__globals__, "pair_tests", killed)
+        patch.setitem(audit.__globals__, "_moved", killed)
         patch.setitem(audit.__globals__, "diagnose", killed)
         found = audit_report(IMAGES, ATTRIBUTES, tmp_path / "cut", resume=True, **options)
     whole = audit_report(IMAGES, ATTRIBUTES, tmp_path / "whole", **options)

@@ -11,6 +11,7 @@ from scm.estimate import Estimate
 BOTH = "both respond (direction not identified)"
 SMALL, LARGE, VAGUE = Estimate(0.02, 0.03, 100), Estimate(-0.6, 0.1, 100), Estimate(0.3, 0.3, 100)
 FORWARD, NEITHER = Asymmetry(0.3, 0.0008, 1e-4, 1e-3), Asymmetry(0.005, 0.0008, 1e-4, 1e-3)
+SCALES = Asymmetry(0.3, 0.0008, 1e-4, 1e-3, 0.5, 0.2)
 NARROW = Asymmetry(0.3, 0.0008, 1e-4, 2.9e-4)
 
 
@@ -25,6 +26,7 @@ NARROW = Asymmetry(0.3, 0.0008, 1e-4, 2.9e-4)
         (0.001, FORWARD, (None, None), "c->e"),
         (0.02, FORWARD, (LARGE, LARGE), BOTH),  # not associated clearly enough
         (0.001, NEITHER, (LARGE, LARGE), BOTH),  # no model fits
+        (0.001, SCALES, (LARGE, SMALL), "abstain"),  # with normal margins both fit
         (0.001, NARROW, (LARGE, SMALL), "abstain"),  # the HSICs are too near
         (0.001, None, (None, LARGE), "abstain"),
     ],

@@ -113,6 +113,19 @@ def test_scale_is_computed_from_what_was_measured(extension, tmp_path, monkeypat
     assert scaling.cluster().count("measured") == 3
 
 
+def test_small_times_are_told_in_milliseconds(extension) -> None:
+    quantity = extension("last_runs").quantity
+    shown = [quantity(v, "s") for v in (12.34, 0.0123, 0.0000456, 1234.5)]
+    assert [text.split("\N{NO-BREAK SPACE}") for text in shown] == [
+        ["12.3", "s"],
+        ["12.3", "ms"],
+        ["45.6", "µs"],
+        ["1,234", "s"],
+    ]
+    assert quantity(None, "s") == "–"
+    assert quantity(1024.0, "MB").startswith("1,024")
+
+
 def test_every_experiment_stands_on_a_paper_s_page() -> None:
     from scm.reproductions import CATALOGUE
 
@@ -154,16 +167,16 @@ def test_a_long_table_is_led_by_published_figures_and_goals(extension, monkeypat
         ["a", "acc, %", "90", "–", "91", "0", "tiny; goal >= 89: met"],
         ["b", "acc, %", "–", "–", "12", "0", "tiny; goal >= 20: MISSED"],
         ["c", "acc, %", "–", "–", "13", "0", ""],
-        ["d", "acc, %", "–", "–", "14", "0", "goal >= 10: met"],
+        ["d", "time, s", "–", "–", "14", "0", "goal >= 10: met"],
     ]
     assert last_runs._main_rows(rows).splitlines() == [
-        "Metric: acc, %. Goals met: 2 of 3. Most rows: tiny.",
+        "Metric, unless a row names another: acc, %. Goals met: 2 of 3. Most rows: tiny.",
         "",
         "| row | paper | here | goal |",
         "|---|---:|---:|---|",
         "| a | 90 | 91 | >= 89: met |",
         "| b | – | 12 | >= 20: **missed** |",
-        "| d | – | 14 | >= 10: met |",
+        "| d: *time, s* | – | 14 | >= 10: met |",
     ]
     monkeypatch.setattr(last_runs, "MANY", 1)
     assert "| d |" not in last_runs._main_rows(rows)

@@ -367,3 +367,26 @@ def test_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builtins, "__import__", without_pyro)
     with pytest.raises(ScmError, match=r"pip install 'neural-scm\[pyro\]'"):
         model.to_pyro()
+
+
+def test_the_graph_of_a_model_that_was_exported_comes_back() -> None:
+    from scm.neighbours.pyro import from_pyro
+
+    model = scm.SCM(
+        "A -> B; A, B -> C; D",
+        A=Root.normal(),
+        B=Linear({"A": 1.0}),
+        C=Linear({"A": 1.0, "B": -2.0}),
+        D=Root.normal(),
+    )
+    before = torch.get_rng_state()
+    found = from_pyro(model.to_pyro(), 4, seed=1)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert found == model.graph
+
+
+def test_a_program_without_sites_has_no_graph() -> None:
+    from scm.neighbours.pyro import from_pyro
+
+    with pytest.raises(ScmError, match="no sample sites; expected a Pyro model"):
+        from_pyro(lambda: None)
