@@ -103,8 +103,10 @@ def test_the_command_writes_its_results(
     measured = [row for row in rows if row["note"] != "not installed"]
     assert {row["row"].rsplit(": ", 1)[1] for row in rows} >= {"pyro.do", "chirho", "dowhy.gcm"}
     assert all(np.isfinite(row["ratio"]) for row in measured)
-    # A difference of two times may be below zero: imports, beyond torch's.
-    taken = [row for row in measured if "beyond torch" not in row["row"]]
+    # Imports beyond torch's are a difference of two times, which may be below zero; a peak is
+    # what is added to memory already held, which 2,000 units may fit into.
+    noisy = ("beyond torch", ", peak")
+    taken = [row for row in measured if not row["row"].endswith(noisy)]
     assert all(row["reproduced"] > 0 for row in taken)
     for row in rows:
         if row["goal"] is not None:
