@@ -57,12 +57,12 @@ def writing() -> tuple[float, str]:
         if (found := WRITING.fullmatch(name)) is not None and "train_cgn" in name:
             images, pixels = int(found["n"].replace(",", "")), 3 * int(found["side"]) ** 2
             taken[found[3]] = row["reproduced"] / images
-    if {"one process", "sampling alone"} <= set(taken):
-        small = taken["one process"] - taken["sampling alone"]
+    if {"one plain file", "sampling alone"} <= set(taken):
+        small = taken["one plain file"] - taken["sampling alone"]
         return small * PIXELS / pixels, (
             f"measured: {1e6 * small:.0f} microseconds an image of {pixels:,} values in "
-            "`benchmarks/speed/generate.py`, what one process takes beyond its samples, and "
-            "as much a value here"
+            "`benchmarks/speed/generate.py`, what one plain file takes beyond its samples, and "
+            "as much a value here; checksums and shards come after the next shard is begun"
         )
     encoding, rest = ASSUMED_WRITING
     return PIXELS * encoding + rest, (

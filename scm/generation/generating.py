@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -23,7 +24,7 @@ from scm.generation.shards import encode
 from scm.loading import load_model, model_hash
 from scm.mechanisms.types import Categorical, Image, NodeType
 from scm.model import SCM
-from scm.parallel import Executor, available_cores, here, on_ray, processes
+from scm.parallel import available_cores, on_ray, processes
 from scm.png import COLOUR_TYPES
 from scm.progress import progress_bar
 from scm.worlds.samples import Samples
@@ -202,6 +203,9 @@ class _Job:
     plan: Plan
 
     def __call__(self, number: int) -> Shard:
+        return self.write(number, self.content(number))
+
+    def content(self, number: int) -> bytes:
         plan = self.plan
         start, stop = plan.units_of(number)
         with _one_thread():
@@ -209,9 +213,26 @@ class _Job:
             view = _loaded(self.where, self.sha256, acts, self.device)
             samples = view.sample(stop - start, plan.seed, start=start)
             arrays = {c.node: _rows(samples, c) for c in plan.columns}
-        content = encode(plan, number, arrays)
-        written = write_whole(self.folder / plan.file_of(number), content)
+        return encode(plan, number, arrays)
+
+    def write(self, number: int, content: bytes) -> Shard:
+        written = write_whole(self.folder / self.plan.file_of(number), content)
         return Shard(number, len(content), written)
+
+
+def _in_turn(job: _Job, numbers: Sequence[int]) -> Iterator[Shard]:
+    """Shards made in this process: one is written while the next is computed."""
+    written: Future[Shard] | None = None
+    with ThreadPoolExecutor(1) as disk:
+        for number in numbers:
+            try:
+                content = job.content(number)
+            finally:
+                if written is not None:
+                    yield written.result()
+            written = disk.submit(job.write, number, content)
+        if written is not None:
+            yield written.result()
 
 
 @lru_cache(maxsize=1)
@@ -350,11 +371,13 @@ def _divided(plan: Plan, wanted: int | None) -> Plan:
     return replace(plan, shards=wanted)
 
 
-def _executor(workers: int | None, jobs: int, device: str) -> Executor:
+def _executor(
+    workers: int | None, jobs: int, device: str
+) -> Callable[[_Job, Sequence[int]], Iterator[Shard]]:
     if workers is None:
         workers = available_cores() if torch.device(device).type == "cpu" else 1
     number = min(workers, jobs)
-    return processes(number) if number > 1 else here
+    return processes(number) if number > 1 else _in_turn
 
 
 def _check_number(name: str, number: Any, least: int) -> None:

@@ -31,10 +31,10 @@ class _Trial(NamedTuple):
     objective: Callable[[], Objective]
 
 
-def _lntl(reversal: float, layer: str) -> _Trial:
+def _lntl(kind: str, reversal: float, layer: str) -> _Trial:
     where = {_FIRST: "first", _SECOND: "second"}[layer]
     title = f"LNTL, reversal {reversal:g} in the {where} convolution"
-    return _Trial("coloured", title, _ORIGINAL, partial(LNTL, reversal=reversal, layer=layer))
+    return _Trial(kind, title, _ORIGINAL, partial(LNTL, reversal=reversal, layer=layer))
 
 
 def _irm(weight: float) -> _Trial:
@@ -42,8 +42,9 @@ def _irm(weight: float) -> _Trial:
 
 
 _TRIALS = (
-    *(_lntl(reversal, _SECOND) for reversal in (0.1, 1.0, 10.0, 30.0, 100.0)),
-    _lntl(1.0, _FIRST),
+    *(_lntl("coloured", reversal, _SECOND) for reversal in (0.1, 1.0, 10.0, 30.0, 100.0)),
+    *(_lntl("double", reversal, _SECOND) for reversal in (1.0, 10.0, 30.0, 100.0, 300.0)),
+    *(_lntl(kind, reversal, _FIRST) for kind in ("coloured", "double") for reversal in (1.0, 30.0)),
     _Trial("double", "ERM, IRM's 2 environments", _TWO, ERM),
     *(_irm(weight) for weight in (1.0, 10.0, 100.0)),
 )

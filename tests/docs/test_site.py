@@ -104,7 +104,7 @@ def test_scale_is_computed_from_what_was_measured(extension, tmp_path, monkeypat
     title = (
         "1,000 counterfactual images, 3x32x32, a CGN of train_cgn's networks: the cost of writing"
     )
-    written = [row(f"{title}: sampling alone", 1.0), row(f"{title}: one process", 1.5)]
+    written = [row(f"{title}: sampling alone", 1.0), row(f"{title}: one plain file", 1.5)]
     (results / "generate.json").write_text(json.dumps({"rows": written}))
     assert scaling.writing()[0] == pytest.approx(0.5 / 1000 * 64)
     assert scaling.hours_of((2.0, 3.0), 3.0) == pytest.approx(1e7 * (6 + 0.032) / 3600)
