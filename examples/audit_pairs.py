@@ -3,8 +3,8 @@
 
 A generator is a function from a latent to data. This one knows that a causes b and d, and that t
 stands apart. The audit is told nothing of it: it reads the attributes off what is generated, and an
-arrow is earned where an additive-noise model fits one way and clearly fails the other. Else it says
-what it saw, or abstains. And it can be wrong, for a reason that it states.
+arrow is earned where an additive-noise model fits one way and clearly fails the other, and two
+second opinions do not object. Else it says what it saw, or abstains.
 """
 
 import matplotlib.pyplot as plt
@@ -36,12 +36,13 @@ for (first, second), pair in found.pairs.items():
 print(found["a", "b"])
 
 # %%
-# One arrow is wrong
-# ------------------
+# What is withheld
+# ----------------
 # `a -> b` is true. Of a and d the audit says that their direction is not to be had: all is normal
-# and linear, so no data show it. But `b -> d` is no edge: a causes both. The model that the test
-# rests on excludes a common cause of the *pair*, and nothing in the two columns shows that there is
-# one. So an arrow is quoted together with its assumption; see
+# and linear, so no data show it. And `b -> d` is no edge: a causes both. There an additive-noise
+# model fits one way alone, but once the margins are normal it fits both: an arrow would rest on the
+# scales of b and d. Not every common cause is noticed so. The model that the tests rest on excludes
+# one, so an arrow is quoted together with its assumption; see
 # :doc:`what an audit can and cannot claim </audits>`.
 #
 # The same images, another latent

@@ -19,7 +19,7 @@ from scm.discovery.kept import Keep, at_once
 from scm.discovery.pair_tests import ADJUSTMENTS, BLOCKS, Pair, PairTests, pair_tests
 from scm.discovery.readings import units
 from scm.discovery.responses import Responses, responses
-from scm.discovery.verdicts import Direction, Rules, verdict
+from scm.discovery.verdicts import Direction, Rules, doubts, first_opinion, verdict
 from scm.errors import ScmError, nearest
 from scm.mechanisms.latent import LatentGenerator
 from scm.progress import progress_bar
@@ -85,8 +85,9 @@ def audit(
             classes, is constant, NaN, or collinear with another, the options are unknown, or so few
             permutations can earn no arrow.
 
-    Source: the project's PAPERS.md, "CAGE, calibrated", with eight times the samples to fit on and
-    two times those to test on, and with normal margins as a second opinion.
+    Source: the project's PAPERS.md, "CAGE, calibrated", with eight times the samples to fit on,
+    two times those to test on, and with second opinions before an arrow is earned: on normal
+    margins, and with noise whose scale follows the cause (`scm.discovery.asymmetry`).
 
     Example:
         >>> from scm.mechanisms import Real
@@ -215,13 +216,11 @@ def _warnings(
         found.append(f"no direction was looked for: {words} cannot be read as numbers")
     if asymmetry is not None:
         fits = (asymmetry.p_forward >= rules.fits, asymmetry.p_backward >= rules.fits)
-        if all(fits):
+        arrow = first_opinion(asymmetry, rules)
+        if arrow is not None:
+            found += doubts(arrow, asymmetry, rules)
+        elif all(fits):
             found.append("an additive-noise model fits both ways, as of linear-Gaussian pairs")
-        elif any(fits) and asymmetry.of_scales(rules.fits):
-            found.append(
-                "with normal margins an additive-noise model fits both ways: a direction would "
-                "rest on the scales that the attributes are measured on"
-            )
         elif not any(fits):
             found.append(
                 "no additive-noise model fits: a hidden common cause, or noise that is not additive"

@@ -14,7 +14,7 @@ from scm.discovery.attributes import Attribute
 from scm.discovery.independence import chi_square_test, hsic_test
 from scm.discovery.multiplicity import benjamini_hochberg, holm
 from scm.discovery.readings import readings, units
-from scm.discovery.verdicts import Rules
+from scm.discovery.verdicts import Rules, first_opinion
 from scm.mechanisms.latent import LatentGenerator
 
 __all__ = ["ADJUSTMENTS", "BLOCKS", "Pair", "PairTests", "pair_tests"]
@@ -89,7 +89,14 @@ def pair_tests(
     ]
     blocks = held.reshape(len(names), BLOCKS, -1)
     asked = [places[k] for k in chosen]
-    tried = asymmetries(fit, blocks, asked, permutations=sizes["permutations"], seed=seed)
+    tried = asymmetries(
+        fit,
+        blocks,
+        asked,
+        permutations=sizes["permutations"],
+        again=lambda first: first_opinion(first, rules) is not None,
+        seed=seed,
+    )
     return PairTests(
         scales,
         dict(zip(pairs, p.tolist(), strict=True)),

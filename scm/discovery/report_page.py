@@ -253,15 +253,16 @@ def _tests(pair: Found, paper: Found) -> str:
          f"generator makes; adjusted for the number of pairs: p = {adjusted}", p)
     ]  # fmt: skip
     if (noise := pair["additive_noise"]) is not None:
-        for cause, effect, key, bent in (
-            (c, e, "p_forward", ""),
-            (e, c, "p_backward", ""),
-            (c, e, "normal_forward", ", with normal margins"),
-            (e, c, "normal_backward", ", with normal margins"),
+        first = (noise["p_forward"], noise["p_backward"])
+        for p_values, where in (
+            (first, ""),
+            (noise["normal"], ", with normal margins"),
+            (noise["scaled"], ", with noise whose scale follows"),
         ):
-            says = (f"what a fitted function of {cause} leaves of {effect} is independent "
-                    f"of {cause}; a small p speaks against this arrow")  # fmt: skip
-            rows.append((f"additive noise, {cause} to {effect}{bent}", says, _p(noise[key])))
+            for (cause, effect), p in zip(((c, e), (e, c)), p_values or (), strict=False):
+                says = (f"what a fitted function of {cause} leaves of {effect} is independent "
+                        f"of {cause}; a small p speaks against this arrow")  # fmt: skip
+                rows.append((f"additive noise, {cause} to {effect}{where}", says, _p(p)))
     for null in paper.get("nulls", ()):
         says = null["says"] + "; the paper's own null, as it is"
         rows.append((_named(null["what"], c, e), says, _p(null["p"])))

@@ -34,7 +34,8 @@ class Rules:
         independent: Association p from which "none" is possible.
         fits: p-value from which a direction's additive-noise model is kept; both kept with normal
             margins earn no arrow.
-        fails: p-value below which it is rejected.
+        fails: p-value below which it is rejected; the other direction's must be so also where its
+            noise may change its scale.
         times: How many times the HSIC of the one that is kept the other's must be.
         small: "none" needs all |R| + z se below this.
         large: "both respond" needs all |R| - z se above this.
@@ -191,15 +192,37 @@ def verdict(
     if association >= rules.independent:
         if seen and all(abs(r.value) + rules.z * r.stderr < rules.small for r in known):
             return "none"
-    elif association < rules.dependent and asymmetry and not asymmetry.of_scales(rules.fits):
-        a = asymmetry
-        if _earned(a.p_forward, a.p_backward, a.hsic_forward, a.hsic_backward, rules):
-            return "c->e"
-        if _earned(a.p_backward, a.p_forward, a.hsic_backward, a.hsic_forward, rules):
-            return "e->c"
+    elif association < rules.dependent and asymmetry is not None:
+        arrow = first_opinion(asymmetry, rules)
+        if arrow is not None and not doubts(arrow, asymmetry, rules):
+            return arrow
     if seen and all(abs(r.value) - rules.z * r.stderr > rules.large for r in known):
         return "both respond (direction not identified)"
     return "abstain"
+
+
+def first_opinion(a: Asymmetry, rules: Rules = Rules()) -> Verdict | None:
+    """The arrow that the additive-noise models alone would earn."""
+    if _earned(a.p_forward, a.p_backward, a.hsic_forward, a.hsic_backward, rules):
+        return "c->e"
+    if _earned(a.p_backward, a.p_forward, a.hsic_backward, a.hsic_forward, rules):
+        return "e->c"
+    return None
+
+
+def doubts(arrow: Verdict, a: Asymmetry, rules: Rules = Rules()) -> list[str]:
+    """What second opinions, where they were asked for, have against an arrow."""
+    found = []
+    if a.normal is not None and min(a.normal) >= rules.fits:
+        found.append(
+            "with normal margins an additive-noise model fits both ways: a direction would rest "
+            "on the scales that the attributes are measured on"
+        )
+    if a.scaled is not None and a.scaled[arrow == "c->e"] >= rules.fails:
+        found.append(
+            "the other direction is not clearly rejected where the noise may change its scale"
+        )
+    return found
 
 
 def _earned(p_kept: float, p_other: float, hsic_kept: float, hsic_other: float, r: Rules) -> bool:

@@ -65,7 +65,7 @@ ATTRIBUTES = [
 
 @pytest.fixture(scope="module")
 def audited():
-    return audit(IMAGES, ATTRIBUTES, **SMALL | {"fit": 1_500, "block": 400})
+    return audit(IMAGES, ATTRIBUTES, **SMALL | {"fit": 8_000, "block": 1_000})
 
 
 @pytest.fixture(scope="module")
