@@ -207,7 +207,8 @@ def confounded(model: SCM | View, seed: int = 0) -> Samples:
         >>> units["X"].shape, bool((units["foreground"] == units["label"]).all())
         (torch.Size([500, 3, 32, 32]), True)
     """
-    shown = dict(model.program.mechanisms).get("digit")
+    program = getattr(model, "program", None)
+    shown = None if program is None else dict(program.mechanisms).get("digit")
     if not isinstance(shown, Exemplars):
         raise ScmError(f"{model!r:.80} was given; expected a model of coloured_mnist")
     units: Samples = model.abduct({"label": shown.labels, "digit": shown.images}, seed=seed)

@@ -121,6 +121,9 @@ def background_gap(mixed_same: Estimate, mixed_rand: Estimate) -> Estimate:
         mixed_same: Accuracy with backgrounds of the foreground's class.
         mixed_rand: Accuracy with backgrounds of random classes.
 
+    Raises:
+        ScmError: If one of them is no estimate.
+
     Source: Xiao, Engstrom, Ilyas and Madry (2020), "Noise or Signal", section 3; CGN, Table 4.
 
     Example:
@@ -128,6 +131,12 @@ def background_gap(mixed_same: Estimate, mixed_rand: Estimate) -> Estimate:
         >>> print(gap)
         0.073 +- 0.017 (n = 1000)
     """
+    for given in (mixed_same, mixed_rand):
+        if not isinstance(given, Estimate):
+            raise ScmError(
+                f"background_gap() was given {given!r:.40}; expected two estimates, as of "
+                "accuracy(...), or Estimate.proportion(hits, images)"
+            )
     sizes = [e.n for e in (mixed_same, mixed_rand) if e.n is not None]
     stderr = math.hypot(mixed_same.stderr, mixed_rand.stderr)
     value = mixed_same.value - mixed_rand.value

@@ -201,8 +201,7 @@ _LINES = (
     ),
     _Line(
         "adversarial", "adversarial", "the paper's adversarial recipe", adversarial,
-        note="with the reproduction's edge loss, without the style loss of VGG16 that the "
-        "published code adds (no weights); noise from the prior",
+        note="with the reproduction's edge loss; noise from the prior",
     ),
 )  # fmt: skip
 _BASELINES = ("original", "irm-2", "irm-5", "lntl", "original-gan")

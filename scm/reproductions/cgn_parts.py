@@ -18,7 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from scm.datasets import coloured_mnist, confounded, digits, unbiased
+from scm.datasets import coloured_mnist, confounded, digits, textures, unbiased
 from scm.errors import ScmError
 from scm.learning import (
     ConvNet,
@@ -37,10 +37,12 @@ from scm.learning.cgn import (
     CollapsedMaskError,
     CounterfactualImages,
     Settings,
+    Style,
     settings_of,
     train_cgn,
 )
 from scm.learning.cgn.health import mask_health
+from scm.learning.checkpoint import fingerprint
 from scm.reproductions.study import Study
 
 __all__ = [
@@ -117,7 +119,9 @@ def data_of(study: Study) -> Literal["mnist", "digits"]:
     return "mnist" if data == "mnist" else "digits"
 
 
-def cgn_of(study: Study, kind: str, seed: int, **changes: Any) -> tuple[CGN | None, dict[str, Any]]:
+def cgn_of(
+    study: Study, kind: str, seed: int, style: Style | None = None, **changes: Any
+) -> tuple[CGN | None, dict[str, Any]]:
     """A CGN trained on the confounded images, in a cell of the study; and what is known of it.
 
     Args:
@@ -125,6 +129,7 @@ def cgn_of(study: Study, kind: str, seed: int, **changes: Any) -> tuple[CGN | No
             unchanged settings.
         kind: The data set.
         seed: Seed of the training.
+        style: A style loss beside the others, of the recipe "adversarial".
         **changes: `recipe="adversarial"`, or fields of `Settings`.
 
     Returns:
@@ -142,11 +147,14 @@ def cgn_of(study: Study, kind: str, seed: int, **changes: Any) -> tuple[CGN | No
             )
         return _load(study, file), {}
     named = "-".join(str(v) for v in changes.values() if isinstance(v, (str, int, float)))
-    label = f"seed-{seed}/{kind}-cgn{named and '-' + named}"
+    label = f"seed-{seed}/{kind}-cgn{named and '-' + named}{'-style' * (style is not None)}"
     recipe = changes.pop("recipe", "autoencoder")
     own = settings_of(kind, recipe, **quicker(study, changes))
-    key = {"settings": asdict(own), "data": data_of(study)}
-    found = study.cell(label, partial(_train, study, label, own), kind=kind, seed=seed, **key)
+    key: dict[str, Any] = {"settings": asdict(own), "data": data_of(study)}
+    if style is not None:
+        key["vgg16"] = fingerprint(style.vgg, f"{style.vgg.at} {style.weights}")
+    work = partial(_train, study, label, own, style)
+    found = study.cell(label, work, kind=kind, seed=seed, **key)
     file = study.path(label, "cgn.scm")
     return (_load(study, file) if file.exists() else None), found
 
@@ -164,7 +172,13 @@ def quicker(study: Study, changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _train(
-    study: Study, label: str, own: Settings, kind: str, seed: int, **_: Any
+    study: Study,
+    label: str,
+    own: Settings,
+    style: Style | None,
+    kind: str,
+    seed: int,
+    **_: Any,
 ) -> dict[str, Any]:
     images, labels = images_of(study, kind)
     start, clock = time.process_time(), time.perf_counter()
@@ -175,6 +189,7 @@ def _train(
             labels,
             own,
             seed=seed,
+            style=style,
             checkpoint=study.path(label, "checkpoint.pt"),
             progress=study.progress,
         )
@@ -264,6 +279,8 @@ def classifier(
     work = partial(_classify, study, label, sources, objective)
     given = {"kind": kind, "seed": seed, "inputs": inputs, "score": score}
     given |= {"steps": steps_of(study), "data": data_of(study), **settings}
+    if kind == "wildlife" and (drawn := textures().name) != "describable":
+        given["drawn"] = drawn
     return study.cell(label, work, **given)
 
 
@@ -278,6 +295,7 @@ def _classify(
     score: Any,
     steps: int,
     batch: int = 64,
+    drawn: str = "",
     **_: Any,
 ) -> dict[str, Any]:
     start = time.process_time()
@@ -296,7 +314,8 @@ def _classify(
         title=label,
     )
     torch.save(network.state_dict(), study.path(label, "weights.pt"))
-    found: dict[str, Any] = {"note": trained.note, "seconds": time.process_time() - start}
+    note = "; ".join(filter(None, (trained.note, drawn and f"{drawn} textures")))
+    found: dict[str, Any] = {"note": note, "seconds": time.process_time() - start}
     for domain in ("unbiased", "confounded"):
         shown = images_of(study, kind, score, domain, seed=1)
         found[domain] = 100 * accuracy(network, *shown).value

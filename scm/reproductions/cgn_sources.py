@@ -22,7 +22,8 @@ from scm.learning import (
     Stream,
     train_gan,
 )
-from scm.learning.cgn import CGN, settings_of
+from scm.learning.cgn import CGN, Style, settings_of
+from scm.learning.perceptual import VGGFeatures
 from scm.reproductions.cgn_parts import NAMES, cgn_of, counterfactuals, images_of, real_images
 from scm.reproductions.study import Study
 
@@ -45,6 +46,13 @@ PUBLISHED = {"coloured": "colored", "double": "double_colored", "wildlife": "wil
 
 _CONVOLUTIONAL: dict[str, Any] = {"noise": "prior", "temperature": None, "ratio": 10}
 """Counterfactuals of the paper's networks: no encoder, masks as they are, passes that are dear."""
+
+_BEFORE_POOLING = (3, 8, 15, 22)
+_STYLE_WEIGHTS = {  # of the published runs
+    "coloured": (0.05, 0.1, 0.01, 0.0),
+    "double": (0.0, 0.05, 0.0, 0.05),
+    "wildlife": (0.01, 0.05, 0.0, 0.01),
+}
 
 
 @dataclass(frozen=True)
@@ -157,11 +165,18 @@ def published(study: Study, kind: str, seed: int, _: Any) -> Images | None:
 def adversarial(study: Study, kind: str, seed: int, _: Any) -> Images:
     """Images of a CGN of the paper's recipe, of as many steps as a CPU can take."""
     steps = 40 if study.quick else 3000
-    cgn, found = cgn_of(study, kind, seed, recipe="adversarial", steps=steps)
-    note = f"{steps} of the paper's 46,875 steps, {found['minutes']:.1f} min by the clock"
+    weights = study.options.get("vgg16")
+    style, said = None, "without the style loss of VGG16 that the published code adds (no weights)"
+    if weights is not None:
+        vgg = VGGFeatures("vgg16", layers=_BEFORE_POOLING, weights=weights, range=(0, 1))
+        style = Style(vgg.to(study.device), _STYLE_WEIGHTS[kind])
+        said = f"with the published code's style loss of VGG16, {Path(weights).name}"
+    cgn, found = cgn_of(study, kind, seed, style, recipe="adversarial", steps=steps)
+    note = f"{said}; {steps} of the paper's 46,875 steps, {found['minutes']:.1f} min by the clock"
     if cgn is None:
         return Images(None, note=f"{note}, and stopped: {found['collapsed']}")
-    file = study.path(f"seed-{seed}/{kind}-cgn-adversarial-{steps}", "cgn.scm")
+    suffix = "-style" * (style is not None)
+    file = study.path(f"seed-{seed}/{kind}-cgn-adversarial-{steps}{suffix}", "cgn.scm")
     make = partial(counterfactuals, study, cgn, kind, seed, **_CONVOLUTIONAL)
     return Images(make, {"cgn": _digest(file), **_CONVOLUTIONAL}, note)
 

@@ -309,6 +309,8 @@ def test_missing_classes_environments_and_models() -> None:
         environments("double", ())
     with pytest.raises(ScmError, match="expected a model of coloured_mnist"):
         confounded(SCM("A", A=scm.Root.normal()))
+    with pytest.raises(ScmError, match="3 was given; expected a model of coloured_mnist"):
+        confounded(3)  # type: ignore[arg-type]
 
 
 def test_textures_smaller_than_the_window(plain: Textures) -> None:

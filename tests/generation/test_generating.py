@@ -18,6 +18,7 @@ import scm
 from scm.datasets import Generated
 from scm.errors import ScmError
 from scm.generation import generate, generating, verify
+from scm.generation.shards import encode
 from scm.loading import load_model
 
 from .models import PICTURES, TABLE
@@ -107,10 +108,31 @@ def test_same_bytes_whatever_the_order(
     pictures: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     generate(pictures, tmp_path / "forwards", 9, shards=4, workers=1)
-    monkeypatch.setattr(generating, "here", backwards)
+    monkeypatch.setattr(generating, "_in_turn", backwards)
     torch.randn(3)
     generate(pictures, tmp_path / "backwards", 9, shards=4, workers=1)
     assert content(tmp_path / "forwards") == content(tmp_path / "backwards")
+
+
+def test_a_shard_is_on_record_though_the_next_fails(
+    table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is written while the next is computed."""
+
+    def failing(plan: Any, shard: int, arrays: Any) -> bytes:
+        if shard == 2:
+            raise ScmError("a NaN")
+        return encode(plan, shard, arrays)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(generating, "encode", failing)
+        with pytest.raises(ScmError, match="a NaN"):
+            generate(table, tmp_path / "out", 8, shards=4, workers=1)
+    journal = (tmp_path / "out" / "unfinished.jsonl").read_text().splitlines()
+    assert [json.loads(line)["number"] for line in journal[1:]] == [0, 1]
+    generate(table, tmp_path / "out", 8, shards=4, workers=1)
+    generate(table, tmp_path / "undisturbed", 8, shards=4, workers=1)
+    assert content(tmp_path / "out") == content(tmp_path / "undisturbed")
 
 
 def test_a_model_is_saved_with_its_data(tmp_path: Path) -> None:

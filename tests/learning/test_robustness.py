@@ -63,6 +63,11 @@ def test_background_gap_of_the_paper() -> None:
     assert gap.stderr == pytest.approx(math.sqrt(0.834 * 0.166 / 1000 + 0.801 * 0.199 / 1000))
 
 
+def test_numbers_are_no_estimates() -> None:
+    with pytest.raises(ScmError, match=r"given 0\.4; expected two estimates"):
+        background_gap(Estimate.proportion(834, 1000), 0.4)  # type: ignore[arg-type]
+
+
 def test_mean_corruption_error_by_hand() -> None:
     wrong = {
         "fog": torch.tensor([[True, False, False], [True, True, False]]),

@@ -16,6 +16,9 @@ from scm.reproductions import Study, cgn_cf_ablation, cgn_choices, cgn_mnist
 from scm.reproductions.cgn_parts import KINDS
 from scm.reproductions.cgn_pictures import draw_accuracies, draw_counterfactuals
 from scm.reproductions.cgn_sources import chosen, environments
+from scm.reproductions.study import Row
+from scm.vision import torchvision
+from tests.learning.cgn.shared import SmallVGG
 
 
 def study(out: Path, name: str = "cgn-mnist", **options: str) -> Study:
@@ -132,14 +135,15 @@ def test_choices_are_made_on_validation_digits(
     made: list[dict[str, Any]] = []
 
     def noted(*given: Any, **settings: Any) -> dict[str, Any]:
-        made.append(settings)
+        made.append({**settings, "kind": given[2]})
         return {"unbiased": 50.0, "note": ""}
 
     monkeypatch.setattr("scm.reproductions.cgn_choices.classifier", noted)
     done = study(tmp_path)
     cgn_choices.run(done)
     assert {one["score"] for one in made} == {"validation"}
-    assert len({(one["minimises"], str(one.get("correlations"))) for one in made}) == len(made)
+    keys = ("kind", "minimises", "correlations")
+    assert len({tuple(str(one.get(key)) for key in keys) for one in made}) == len(made)
     titles = [row.row for row in done.rows]
     assert "coloured: LNTL, reversal 30 in the second convolution" in titles  # what cgn-mnist has
     assert f"double-coloured: IRM, weight {cgn_mnist.IRM_WEIGHT:g}" in titles
@@ -168,6 +172,35 @@ def test_a_collapsed_cgn_has_rows_that_say_so(
     assert len(scored) == 5
     assert all(row.values == {0: None} and "by step 7" in row.note for row in scored)
     assert "0.5 min" in scored[-1].note
+
+
+def test_the_adversarial_recipe_takes_the_style_loss_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torchvision("models"), "vgg16", SmallVGG)
+    monkeypatch.setattr("scm.reproductions.cgn_sources._BEFORE_POOLING", (3, 7, 11, 15))
+    torch.save(SmallVGG().state_dict(), tmp_path / "vgg.pth")
+    with pytest.raises(ScmError, match="there is no file"):
+        run_with(tmp_path, vgg16=str(tmp_path / "none.pth"))
+    (row,) = run_with(tmp_path, vgg16=str(tmp_path / "vgg.pth"))
+    assert "style loss of VGG16, vgg.pth;" in row.note
+    (row,) = run_with(tmp_path)
+    assert "without the style loss" in row.note
+
+
+def run_with(out: Path, **options: str) -> list[Row]:
+    done = study(out / "run", kinds="coloured", rows="adversarial", **options)
+    cgn_mnist.run(done)
+    return done.rows
+
+
+def test_textures_that_were_drawn_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SCM_DATA", raising=False)
+    done = study(tmp_path, kinds="coloured,wildlife", rows="ceiling")
+    cgn_mnist.run(done)
+    assert [("procedural textures" in row.note) for row in done.rows] == [False, False, True, True]
 
 
 def test_options_that_are_not(tmp_path: Path) -> None:
