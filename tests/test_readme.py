@@ -76,7 +76,7 @@ def test_the_fifth_block_runs() -> None:
     assert f"# {space['found'].arrows};" in blocks()[4]
 
 
-def test_figures_of_audits_are_those_of_the_last_run() -> None:
+def test_figures_of_speed_are_those_of_the_last_run() -> None:
     folder = README.parent / "benchmarks" / "speed" / "results"
     text = README.read_text()
     for name, work, system, digits in (
@@ -84,6 +84,20 @@ def test_figures_of_audits_are_those_of_the_last_run() -> None:
         ("anm", "| cdt and causal-learn |", "1000 rows: scm: pairwise, Gaussian process", 3),
         ("anm", "190 pairs of 20 attributes | three minutes |", "Gaussian process", 3),
         ("audit", "with its page | three minutes |", "audit and page", 2),
+        ("steering", "one of 60 directions set in each | the network itself |", "in each image", 2),
+        ("steering", "in closed form | ten seconds |", "32768: scm: closed form", 3),
+        (
+            "generate",
+            "100,000 counterfactual images, two workers of Ray | one process |",
+            "networks: workers: Ray, two workers",
+            2,
+        ),
+        (
+            "generate",
+            "a million rows of a table, two workers of Ray | one process |",
+            "a million units, 20 nodes: workers: Ray, two workers",
+            2,
+        ),
     ):
         rows = json.loads((folder / f"{name}.json").read_text())["rows"]
         found = [r["ratio"] for r in rows if r["row"].endswith(system)]

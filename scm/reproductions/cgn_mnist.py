@@ -139,7 +139,10 @@ _CODE = "the paper says original + CGN, its code trains on counterfactuals alone
 _ALL = "each environment has all digits"
 _WHOLE = f"{_ALL}; end weight chosen on validation digits (cgn-choices)"
 _EARLY = "1.layers.3"
-_STRENGTH = "layer and reversal chosen on validation digits (cgn-choices)"
+_STRENGTH = (
+    "layer and reversal chosen on validation digits; on double-coloured ones no choice does "
+    "anything (cgn-choices)"
+)
 _LINES = (
     _Line("ceiling", "ceiling", "ceiling: own do(colour) images", _CEILING),
     _Line("ceiling", "ceiling-IN", "ceiling, IN", _CEILING, "IN"),
