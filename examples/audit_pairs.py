@@ -3,8 +3,8 @@
 
 A generator is a function from a latent to data. This one knows that a causes b and d, and that t
 stands apart. The audit is told nothing of it: it reads the attributes off what is generated, and an
-arrow is earned where an additive-noise model fits one way and clearly fails the other, and two
-second opinions do not object. Else it says what it saw, or abstains.
+arrow is earned where an additive-noise model fits one way and clearly fails the other, and a
+second opinion does not object. Else it says what it saw, or abstains.
 """
 
 import matplotlib.pyplot as plt

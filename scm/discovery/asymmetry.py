@@ -9,15 +9,10 @@ and H is the mean HSIC over the b blocks. The null hypothesis of :math:`p_f` is 
 fitted function misses the true one, so that large blocks reject the true direction as well, unless
 there are many more samples to fit on.
 
-Two second opinions, for pairs that call for them. *On normal margins:* all is done again on scales
-that are bent until the margins are normal. A pair that then fits both ways is linear-Gaussian
-behind its scales, and a direction rests on how it is measured. (An effect `exp(c + noise)` of
-normal c and noise is an additive-noise model of c, the wrong way.) *With noise whose scale
-follows:* the residual is divided by its fitted mean size,
-:math:`(s_e - f(s_c)) / g(s_c)`, so that a direction is rejected also among location-scale models.
-
-Source: Immer et al. (2023), On the Identifiability and Estimation of Causal Location-Scale Noise
-Models, for the last.
+A second opinion, for pairs that call for it: all is done again on scales that are bent until the
+margins are normal. A pair that then fits both ways is linear-Gaussian behind its scales, and a
+direction rests on how it is measured. (An effect `exp(c + noise)` of normal c and noise is an
+additive-noise model of c, the wrong way.)
 """
 
 from __future__ import annotations
@@ -29,13 +24,12 @@ import torch
 from torch import Tensor
 
 from scm.discovery.independence import hsic_test
-from scm.discovery.regression import Predictor, spline
+from scm.discovery.regression import spline
 
 __all__ = ["Asymmetry", "asymmetries", "normal_scores"]
 
 _Both = tuple[float, float]
 _AT_ONCE = 16  # pairs
-_LEAST = 0.05  # a residual's least size, of its mean
 
 
 @dataclass(frozen=True)
@@ -48,7 +42,6 @@ class Asymmetry:
         hsic_forward: Mean HSIC of the residuals of c -> e over the blocks.
         hsic_backward: That of e -> c.
         normal: p-values of c -> e and of e -> c with normal margins; None where not asked.
-        scaled: The same where the noise's scale may follow the cause.
     """
 
     p_forward: float
@@ -56,7 +49,6 @@ class Asymmetry:
     hsic_forward: float
     hsic_backward: float
     normal: tuple[float, float] | None = None
-    scaled: tuple[float, float] | None = None
 
 
 def asymmetries(
@@ -75,7 +67,7 @@ def asymmetries(
         blocks: Scores that they are tested on, `[scores, blocks, m]`.
         pairs: Which scores are c and e.
         permutations: Largest number of permutations of a test.
-        again: Whether a first finding calls for second opinions; all do by default.
+        again: Whether a first finding calls for a second opinion; all do by default.
         seed: Seed of the permutations.
 
     Source: the project's PAPERS.md, "CAGE, calibrated", step 3.
@@ -87,10 +79,9 @@ def asymmetries(
     if asked:
         normal = tests.on_normal_margins()
         for part in (asked[k : k + _AT_ONCE] for k in range(0, len(asked), _AT_ONCE)):
-            those = [pairs[k] for k in part]
-            opinions = (normal.both_ways(those), tests.both_ways(those, scaled=True))
-            for k, bent, scaled in zip(part, *opinions, strict=True):
-                found[k] = replace(found[k], normal=bent[0], scaled=scaled[0])
+            opinions = normal.both_ways([pairs[k] for k in part])
+            for k, (p, _) in zip(part, opinions, strict=True):
+                found[k] = replace(found[k], normal=p)
     return found
 
 
@@ -104,29 +95,18 @@ class _Tests:
         bent = normal_scores(self.fit, self.blocks.flatten(1)).reshape(self.blocks.shape)
         return _Tests(normal_scores(self.fit, self.fit), bent, self.options)
 
-    def both_ways(
-        self, pairs: Sequence[tuple[int, int]], scaled: bool = False
-    ) -> list[tuple[_Both, _Both]]:
+    def both_ways(self, pairs: Sequence[tuple[int, int]]) -> list[tuple[_Both, _Both]]:
         """p-values, and mean HSICs, of c -> e and of e -> c of each pair."""
         forward = torch.tensor(pairs, device=self.fit.device)
         c, e = torch.cat([forward, forward.flip(1)]).T
-        causes, cause, effect = self.fit[c], self.blocks[c], self.blocks[e]
-        model = spline(causes, self.fit[e])
-        left = effect - model(cause.flatten(1)).reshape(cause.shape)
-        if scaled:
-            left = left / _sizes(causes, self.fit[e] - model(causes))(cause)
+        cause = self.blocks[c]
+        model = spline(self.fit[c], self.fit[e])
+        left = self.blocks[e] - model(cause.flatten(1)).reshape(cause.shape)
         test = hsic_test(cause, left, **self.options)
         p = (cause.shape[1] * test.p.amin(-1)).clamp(max=1)
         hsic = test.statistic.mean(-1)
         rows = torch.stack([*p.chunk(2), *hsic.chunk(2)], 1).tolist()
         return [((p_c, p_e), (hsic_c, hsic_e)) for p_c, p_e, hsic_c, hsic_e in rows]
-
-
-def _sizes(causes: Tensor, left: Tensor) -> Predictor:
-    """Mean size of a residual, as a function of the cause."""
-    size = left.abs()
-    curve, least = spline(causes, size), _LEAST * size.mean(-1, keepdim=True)
-    return lambda new: curve(new.flatten(1)).maximum(least).reshape(new.shape)
 
 
 def normal_scores(known: Tensor, scores: Tensor) -> Tensor:

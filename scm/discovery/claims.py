@@ -10,8 +10,7 @@ CAN = (
     "move achieved.",
     "<strong>Arrows, on an assumption:</strong> that noise is additive and that no common cause is "
     "hidden. Where such a model fits one way and clearly fails the other, the arrow is earned, "
-    "unless it fits both ways once the margins are normal (then the scales alone would tell), or "
-    "the other way is not rejected where the noise may change its scale. An "
+    "unless it fits both ways once the margins are normal: then the scales alone would tell. An "
     "arrow may stand for a path through other attributes.",
 )
 """What it can say."""

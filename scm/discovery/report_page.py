@@ -254,11 +254,7 @@ def _tests(pair: Found, paper: Found) -> str:
     ]  # fmt: skip
     if (noise := pair["additive_noise"]) is not None:
         first = (noise["p_forward"], noise["p_backward"])
-        for p_values, where in (
-            (first, ""),
-            (noise["normal"], ", with normal margins"),
-            (noise["scaled"], ", with noise whose scale follows"),
-        ):
+        for p_values, where in ((first, ""), (noise["normal"], ", with normal margins")):
             for (cause, effect), p in zip(((c, e), (e, c)), p_values or (), strict=False):
                 says = (f"what a fitted function of {cause} leaves of {effect} is independent "
                         f"of {cause}; a small p speaks against this arrow")  # fmt: skip

@@ -34,9 +34,9 @@ class Rules:
         independent: Association p from which "none" is possible.
         fits: p-value from which a direction's additive-noise model is kept; both kept with normal
             margins earn no arrow.
-        fails: p-value below which it is rejected; the other direction's must be so also where its
-            noise may change its scale.
-        times: How many times the HSIC of the one that is kept the other's must be.
+        fails: p-value below which it is rejected.
+        times: How many times the HSIC of the one that is kept the other's must be. That of what is
+            independent falls as 1/n, so this goes with the size of a block.
         small: "none" needs all |R| + z se below this.
         large: "both respond" needs all |R| - z se above this.
         z: Normal quantile of the limits of R.
@@ -52,7 +52,7 @@ class Rules:
     independent: float = 0.05
     fits: float = 0.01
     fails: float = 0.001
-    times: float = 3.0
+    times: float = 10.0
     small: float = 0.2
     large: float = 0.1
     z: float = 1.96
@@ -184,7 +184,7 @@ def verdict(
         >>> none = Estimate(0.01, 0.02, 100)
         >>> verdict(0.4, None, (none, none))
         'none'
-        >>> verdict(0.001, Asymmetry(0.3, 0.0005, 1e-4, 1e-3), (none, none))
+        >>> verdict(0.001, Asymmetry(0.3, 0.0005, 1e-4, 2e-3), (none, none))
         'c->e'
     """
     known = [r for r in responses if r is not None]
@@ -194,7 +194,7 @@ def verdict(
             return "none"
     elif association < rules.dependent and asymmetry is not None:
         arrow = first_opinion(asymmetry, rules)
-        if arrow is not None and not doubts(arrow, asymmetry, rules):
+        if arrow is not None and not of_scales(asymmetry, rules):
             return arrow
     if seen and all(abs(r.value) - rules.z * r.stderr > rules.large for r in known):
         return "both respond (direction not identified)"
@@ -210,19 +210,9 @@ def first_opinion(a: Asymmetry, rules: Rules = Rules()) -> Verdict | None:
     return None
 
 
-def doubts(arrow: Verdict, a: Asymmetry, rules: Rules = Rules()) -> list[str]:
-    """What second opinions, where they were asked for, have against an arrow."""
-    found = []
-    if a.normal is not None and min(a.normal) >= rules.fits:
-        found.append(
-            "with normal margins an additive-noise model fits both ways: a direction would rest "
-            "on the scales that the attributes are measured on"
-        )
-    if a.scaled is not None and a.scaled[arrow == "c->e"] >= rules.fails:
-        found.append(
-            "the other direction is not clearly rejected where the noise may change its scale"
-        )
-    return found
+def of_scales(a: Asymmetry, rules: Rules = Rules()) -> bool:
+    """Whether both models are kept once margins are normal, where that was asked."""
+    return a.normal is not None and min(a.normal) >= rules.fits
 
 
 def _earned(p_kept: float, p_other: float, hsic_kept: float, hsic_other: float, r: Rules) -> bool:

@@ -76,20 +76,12 @@ def bent(source, n):
     return cause, (0.7 * cause + 0.5 * noise).exp()
 
 
-def fanned(source, n):
-    """An edge whose noise grows with the cause."""
-    cause = 2 * torch.rand(AT_ONCE, n, generator=source) - 1
-    noise = torch.randn(cause.shape, generator=source)
-    return cause, (2 * cause).tanh() + (1 + cause / 2) * noise / 2
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "which"),
     [
         (curved, lambda a: a.p_forward),
         (bent, lambda a: a.normal[0]),
-        (fanned, lambda a: a.scaled[0]),
     ],
 )
 def test_an_audits_tests_of_additive_noise(make, which):
