@@ -104,7 +104,7 @@ CATALOGUE = [
         | {
             "kinds": "some of coloured,double,wildlife; all by default",
             "rows": "some of ceiling,counterfactuals,mixed,original,published,irm,lntl,gan,"
-            "adversarial; all by default",
+            "adversarial, or single ones such as irm-2; all by default",
             "vgg16": "file of torchvision's VGG16, for the style loss of the adversarial rows",
         },
     ),

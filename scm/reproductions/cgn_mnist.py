@@ -82,8 +82,10 @@ _Found = dict[tuple[str, str], dict[int, dict[str, Any]]]
 
 def run(study: Study) -> None:
     """Train the CGNs, then the classifiers, the most telling first; tabulate and draw."""
-    kinds, groups = chosen(study, "kinds", KINDS), chosen(study, "rows", GROUPS)
-    lines = [line for line in _LINES if line.group in groups]
+    single = [line.name for line in _LINES if line.name not in GROUPS]
+    kinds, rows = chosen(study, "kinds", KINDS), chosen(study, "rows", [*GROUPS, *single])
+    lines = [line for line in _LINES if line.group in rows or line.name in rows]
+    groups = {line.group for line in lines}
     cgns: dict[tuple[str, int], Kept] = {}
     found: _Found = {}
     for stage in (GROUPS[:2], GROUPS[2:]):

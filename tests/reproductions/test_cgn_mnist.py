@@ -203,6 +203,12 @@ def test_textures_that_were_drawn_are_named(
     assert [("procedural textures" in row.note) for row in done.rows] == [False, False, True, True]
 
 
+def test_a_single_row_of_a_group(tmp_path: Path) -> None:
+    done = study(tmp_path, kinds="double", rows="erm-2")
+    cgn_mnist.run(done)
+    assert [row.row for row in done.rows] == ["double-coloured: ERM on the same 2 environments"]
+
+
 def test_options_that_are_not(tmp_path: Path) -> None:
     assert chosen(study(tmp_path, kinds="wildlife, coloured"), "kinds", KINDS) == [
         "coloured",
