@@ -118,7 +118,8 @@ def collect(folder: str | Path, finished: Iterable[str | Path] = ()) -> Path:
     ]
     for path in sorted(folder.glob("*/results.json")):
         results = _results(path.parent)
-        lines += ["", f"## [{results['name']}]({results['name']}/table.md)", "", *_section(results)]
+        name = path.parent.name
+        lines += ["", f"## [{name}]({name}/table.md)", "", *_section(results)]
     write_whole(folder / "README.md", "\n".join(lines) + "\n")
     return folder / "README.md"
 
