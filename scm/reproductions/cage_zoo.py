@@ -74,7 +74,7 @@ def run(study: Study) -> None:
             settings = {"family": family, "first": _FIRST * (seed + 1), "laws": laws}
             label = f"seed-{seed}/{family.replace(' ', '-')}"
             found[seed] += study.cell(
-                label, partial(_audit_family, study.progress), gauges=gauges, **settings
+                label, partial(_audit_family, progress=study.progress), gauges=gauges, **settings
             )
             first = settings["first"]
             learnt[seed] += study.cell(
@@ -145,7 +145,7 @@ def _tabulate_level(study: Study, null: str, p_values: Sequence[float]) -> None:
 
 
 def _audit_family(
-    progress: bool, family: str, first: int, laws: int, gauges: Sequence[str]
+    family: str, first: int, laws: int, gauges: Sequence[str], progress: bool
 ) -> list[Record]:
     """Audit each law of the family behind each gauge."""
     found = []
