@@ -17,7 +17,7 @@ from scm.discovery.asymmetry import Asymmetry
 from scm.discovery.diagnosis import Diagnosis
 from scm.estimate import Estimate
 
-__all__ = ["ARROWS", "Direction", "Rules", "Verdict", "verdict"]
+__all__ = ["ARROWS", "Direction", "Rules", "Verdict", "first_opinion", "of_scales", "verdict"]
 
 Verdict = Literal["c->e", "e->c", "both respond (direction not identified)", "none", "abstain"]
 
