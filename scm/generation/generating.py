@@ -78,7 +78,8 @@ def generate(
         shards: Number of shards; by default as many as give about 64 MiB of values each.
         images: "png" rounds the declared range to 8 bits, "npy" keeps every bit.
         workers: Number of processes; by default one a core, 1 for a GPU or a single shard.
-            1 works in this process, and writes a shard while it computes the next. On a cluster, shards made at once at most.
+            1 works in this process, and writes a shard while it computes the next. On a cluster,
+            shards made at once at most.
         ray: Address of a Ray cluster that makes the shards, see `scm.parallel.on_ray`: "auto" or
             "HOST:PORT". Its machines see the model's file and `out` under the same paths.
         device: Where values are computed; noise is drawn on the CPU, the same everywhere.
