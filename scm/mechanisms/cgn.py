@@ -214,24 +214,34 @@ def radius(size: int) -> Tensor:
 
 
 class ColourTexture(Labelled):
-    """A texture of one colour, `sigmoid(a_y + W_y u)`, the same at each pixel.
+    """A texture of one colour, the same at each pixel.
 
-    Each label has a mean colour and a spread of its own, so that noise means the same,
-    colours about the mean, whatever the label is set to.
+    `S = clamp((1 + 2 e) sigmoid(a_y + W_y u) - e, 0, 1)`. Each label has a mean colour and a spread
+    of its own, so that noise means the same, colours about the mean, whatever the label is set to.
 
     Args:
         size: Side of the images.
         latent: Width of the noise u.
+        stretch: How far e the sigmoid is stretched past 0 and 1, so that black is black: 0.002
+            against 0.001 is nothing to the eye, and an edge to who standardises what it sees.
         seed: Seed of the initial weights.
+
+    Source: Louizos, Welling and Kingma (2018), equation 11, for the stretched sigmoid.
 
     Example:
         >>> ColourTexture(size=8).type
         Image(shape=(3, 8, 8), range=(0.0, 1.0))
     """
 
-    def __init__(self, size: int = 32, latent: int = 3, seed: int = 0) -> None:
+    def __init__(
+        self, size: int = 32, latent: int = 3, stretch: float = 0.0, seed: int = 0
+    ) -> None:
         super().__init__()
-        self.size, self.latent, self.seed = size, latent, seed
+        if not stretch >= 0:
+            raise MechanismError(
+                f"ColourTexture(stretch={stretch}) was given; expected 0 or more, such as 0.06"
+            )
+        self.size, self.latent, self.stretch, self.seed = size, latent, stretch, seed
         self.type = Image((3, size, size))
         self.noise = Noise("normal", (latent,))
 
@@ -239,11 +249,15 @@ class ColourTexture(Labelled):
         self.linear = LinearByLabel(self.classes, self.latent, 3)
 
     def generate(self, noise: Tensor, label: Tensor) -> Tensor:
-        colour = torch.sigmoid(self.linear(noise, label))
-        return colour[:, :, None, None].expand(-1, -1, self.size, self.size)
+        return self.paint(self.linear(noise, label))
+
+    def paint(self, logits: Tensor) -> Tensor:
+        """Images `(*batch, 3, size, size)` of the colours of logits `(*batch, 3)`."""
+        colour = (1 + 2 * self.stretch) * torch.sigmoid(logits) - self.stretch
+        return colour.clamp(0, 1)[..., None, None].expand(*colour.shape, self.size, self.size)
 
     def config(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("size", "latent", "seed")}
+        return {name: getattr(self, name) for name in ("size", "latent", "stretch", "seed")}
 
 
 class LinearByLabel(nn.Module):

@@ -1,4 +1,4 @@
-"""Textures that are put together from patches of real images, and what pixels say of them."""
+"""Textures that are quilted from patches of real images, and what pixels say of them."""
 
 from __future__ import annotations
 
@@ -6,67 +6,63 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from scm.errors import MechanismError
 from scm.mechanisms.cgn import Labelled, toroidal_crop
 from scm.mechanisms.noise import Noise
 from scm.mechanisms.types import Image
 
-__all__ = ["PatchTexture", "PixelOdds"]
+__all__ = ["PixelOdds", "QuiltTexture"]
 
 _LEVELS = 32
 
 
-class PatchTexture(Labelled):
-    """A texture of patches: each cell of a grid shows one of the label's patches, by chance.
+class QuiltTexture(Labelled):
+    """A texture that is quilted from patches of images: the noise chooses one, and shifts it.
 
-    With `K` patches a label, cell j shows patch `floor(K Phi(u_j))`; the grid is then shifted
-    around the frame by `floor(size Phi(u))` pixels each way. What patches a label has is learned
-    by `scm.learning.cgn.train_cgn`, from where masks say that nothing but texture is seen.
+    With K quilts a label, `floor(K Phi(u_1))` is shown, shifted around the frame by
+    `floor(size Phi(u_2))` pixels down and `floor(size Phi(u_3))` to the right; opposite sides of a
+    quilt meet without a seam. What quilts a label has is learned by `scm.learning.cgn.train_cgn`,
+    from where masks say that nothing but texture is seen.
 
     Args:
         size: Side of the images.
-        patch: Side of a patch; it divides the size.
-        patches: Number of patches K of a label.
+        quilts: Number of quilts K of a label.
         seed: Unused: there are no weights.
 
     Source: Sauer and Geiger (2021), appendix C.2: patches from under the mask, tiled to a grid,
-    are what their texture mechanism is trained towards.
+    are what their texture mechanism is trained towards. Efros and Freeman (2001), "Image Quilting
+    for Texture Synthesis and Transfer", for patches that continue one another.
 
     Example:
-        >>> PatchTexture(size=8, patch=4).noise        # 4 cells, and the shift
-        Noise(law='normal', shape=(6,))
+        >>> QuiltTexture(size=8, quilts=20).noise        # which of them, and the shift
+        Noise(law='normal', shape=(3,))
     """
 
     bank: Tensor
 
-    def __init__(self, size: int = 32, patch: int = 8, patches: int = 512, seed: int = 0) -> None:
+    def __init__(self, size: int = 32, quilts: int = 128, seed: int = 0) -> None:
         super().__init__()
-        if size % patch or patches < 1:
+        if size < 1 or quilts < 1:
             raise MechanismError(
-                f"PatchTexture(size={size}, patch={patch}, patches={patches}) was given; expected "
-                "a size that the patch's side divides, and at least one patch"
+                f"QuiltTexture(size={size}, quilts={quilts}) was given; expected a side of at "
+                "least one pixel, and at least one quilt"
             )
-        self.size, self.patch, self.patches, self.seed = size, patch, patches, seed
+        self.size, self.quilts, self.seed = size, quilts, seed
         self.type = Image((3, size, size))
-        self.noise = Noise("normal", ((size // patch) ** 2 + 2,))
+        self.noise = Noise("normal", (3,))
 
     def build(self) -> None:
-        shape = (self.classes, self.patches, 3, self.patch, self.patch)
+        shape = (self.classes, self.quilts, 3, self.size, self.size)
         self.register_buffer("bank", torch.full(shape, 0.5))
 
     def generate(self, noise: Tensor, label: Tensor) -> Tensor:
-        chance = torch.special.ndtr(noise[:, :-2])
-        chosen = (chance * self.patches).long().clamp_max(self.patches - 1)
-        cells = self.bank[label[:, None], chosen].flatten(2).mT
-        side = (self.size, self.size)
-        grid = F.fold(cells, side, self.patch, stride=self.patch)
-        return toroidal_crop(grid, noise[:, -2:], self.size)
+        chance = torch.special.ndtr(noise[:, 0])
+        chosen = (chance * self.quilts).long().clamp_max(self.quilts - 1)
+        return toroidal_crop(self.bank[label, chosen], noise[:, 1:], self.size)
 
     def config(self) -> dict[str, Any]:
-        names = ("size", "patch", "patches", "seed")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in ("size", "quilts", "seed")}
 
 
 class PixelOdds(nn.Module):

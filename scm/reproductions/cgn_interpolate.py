@@ -34,7 +34,7 @@ from scm.errors import ScmError
 from scm.learning import ConvNet
 from scm.learning.cgn import CGN
 from scm.mechanisms.cgn import ColourTexture, Shape
-from scm.mechanisms.cgn_patches import PatchTexture
+from scm.mechanisms.cgn_patches import QuiltTexture
 from scm.reproductions.cgn_masks import kinds_of
 from scm.reproductions.cgn_parts import KINDS, NAMES, cgn_of, classifier, images_of, real_images
 from scm.reproductions.pictures import curves, image_grid
@@ -103,7 +103,7 @@ def walk(mechanism: nn.Module, noise: Tensor, labels: Tensor, end: Tensor, point
     """Outputs `(points, n, *event)` of a mechanism while its label goes to another one.
 
     Args:
-        mechanism: `Shape`, `ColourTexture` or `PatchTexture`.
+        mechanism: `Shape`, `ColourTexture` or `QuiltTexture`.
         noise: Noise `(n, width)`, held.
         labels: Labels `(n,)` where the path starts.
         end: Labels `(n,)` where it ends.
@@ -128,19 +128,15 @@ def walk(mechanism: nn.Module, noise: Tensor, labels: Tensor, end: Tensor, point
             finally:
                 handle.remove()
         return torch.stack(found)
-    if isinstance(mechanism, PatchTexture):
+    if isinstance(mechanism, QuiltTexture):
         here, there = (mechanism.generate(noise, label) for label in (labels, end))
         return torch.stack([torch.lerp(here, there, t) for t in shares])
     if isinstance(mechanism, ColourTexture):
-        # In doubles, since a saturated colour has no logit in single precision.
-        start, stop = (
-            mechanism.generate(noise, label).double().clamp(1e-12, 1 - 1e-12).logit()
-            for label in (labels, end)
-        )
-        return torch.stack([torch.lerp(start, stop, t).sigmoid().to(noise) for t in shares])
+        start, stop = (mechanism.linear(noise, label) for label in (labels, end))
+        return mechanism.paint(torch.stack([torch.lerp(start, stop, t) for t in shares]))
     raise ScmError(
         f"a path in y of {type(mechanism).__name__} was asked for; expected Shape, ColourTexture "
-        "or PatchTexture: the label of the others is no one-hot that could be mixed"
+        "or QuiltTexture: the label of the others is no one-hot that could be mixed"
     )
 
 

@@ -58,7 +58,7 @@ ONE = Recipe(steps=1, batch=12, lr=1.0, optimiser="sgd", schedule="steps")
 SEVERAL = Recipe(steps=STEPS, batch=12, lr=1e-2)
 CGNS = {
     "autoencoder": tiny(steps=4, frozen=1),
-    "patches": tiny("wildlife", patch=(2, 4), steps=4, frozen=1),
+    "patches": tiny("wildlife", patch=(3, 5), overlap=1, quilts=3, steps=4, frozen=1),
     "adversarial": tiny("double", "adversarial", steps=2, batch=4),
 }
 

@@ -20,7 +20,7 @@ from scm.mechanisms.cgn import (
     toroidal_crop,
 )
 from scm.mechanisms.cgn_conv import ConvShape, ConvTexture, shuffle_patches
-from scm.mechanisms.cgn_patches import PatchTexture
+from scm.mechanisms.cgn_patches import QuiltTexture
 from tests.mechanisms.contract import Case, MechanismContract, generator, run, trial
 
 LABEL = {"Y": Categorical(3)}
@@ -31,7 +31,8 @@ class TestCGNMechanisms(MechanismContract):
         "shape": Case(lambda: Shape(8, 4, 8), LABEL),
         "shape, peak": Case(lambda: Shape(8, 4, 8, peak=True), LABEL),
         "colour": Case(lambda: ColourTexture(8), LABEL),
-        "real patches": Case(lambda: PatchTexture(8, 4, 5), LABEL),
+        "colour, stretched": Case(lambda: ColourTexture(8, stretch=0.1), LABEL),
+        "quilts": Case(lambda: QuiltTexture(8, 5), LABEL),
         "published shape": Case(lambda: ConvShape(8, 4, 4), LABEL),
         "patches": Case(lambda: ConvTexture(8, 4, 4), LABEL),
         "crop": Case(lambda: ConvTexture(8, 4, 4, "crop"), LABEL),
@@ -127,6 +128,17 @@ def test_a_temperature_sharpens_the_mask_about_a_half() -> None:
     shape.temperature = 2.0
     sharp = run(shape, parents, noise).double()
     torch.testing.assert_close(sharp.logit(), 2 * plain.logit(), rtol=1e-3, atol=1e-3)
+
+
+def test_stretched_colours_reach_black_and_white() -> None:
+    texture = ColourTexture(1, stretch=0.05)
+    logits = torch.tensor([[-2.9, 0.0, 2.9], [-3.1, 1.0, 3.1]])  # sigmoid(-3.1) < e / (1 + 2 e)
+    shown = texture.paint(logits)[:, :, 0, 0]
+    expected = [[0.0074, 0.5, 0.9926], [0.0, 1.1 / (1 + np.exp(-1.0)) - 0.05, 1.0]]
+    np.testing.assert_allclose(shown, expected, atol=1e-3)
+    assert (shown[1, 0], shown[1, 2]) == (0, 1)
+    with pytest.raises(MechanismError, match=r"stretch=-1\) was given; expected 0 or more"):
+        ColourTexture(stretch=-1)
 
 
 def test_a_peak_is_one() -> None:

@@ -1,43 +1,40 @@
-"""Patches are chosen evenly by their noise; pixels are told apart by a label's own colours."""
+"""Quilts are chosen evenly by their noise; pixels are told apart by a label's own colours."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
+from scm.errors import MechanismError
 from scm.mechanisms import Categorical
-from scm.mechanisms.cgn_patches import PatchTexture, PixelOdds
+from scm.mechanisms.cgn_patches import PixelOdds, QuiltTexture
 
 
 def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def bound(*arguments: int) -> PatchTexture:
-    texture = PatchTexture(*arguments)
+def bound(*arguments: int) -> QuiltTexture:
+    texture = QuiltTexture(*arguments)
     texture.bind("F", {"Y": Categorical(3)})
     return texture
 
 
-def test_cells_show_patches_of_the_label_as_a_loop_over_them_does() -> None:
-    texture = bound(6, 2, 4)
+def test_a_quilt_of_the_label_is_shown_shifted() -> None:
+    texture = bound(6, 4)
     texture.bank.copy_(torch.rand(texture.bank.shape, generator=generator(0)))
-    noise, labels = torch.randn(20, 11, generator=generator(1)), torch.arange(20) % 3
+    noise, labels = torch.randn(20, 3, generator=generator(1)), torch.arange(20) % 3
     out = texture.generate(noise, labels).numpy()
     chance = torch.special.ndtr(noise).numpy()
     for n in range(20):
-        frame = np.zeros((3, 6, 6))
-        for cell in range(9):
-            row, column = divmod(cell, 3)
-            chosen = texture.bank[labels[n], int(4 * chance[n, cell])].numpy()
-            frame[:, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2] = chosen
-        down, right = (int(6 * value) for value in chance[n, 9:])
-        shifted = np.roll(frame, (-down, -right), (1, 2))
-        np.testing.assert_array_equal(out[n], shifted.astype(np.float32))
+        frame = texture.bank[labels[n], int(4 * chance[n, 0])].numpy()
+        down, right = (int(6 * value) for value in chance[n, 1:])
+        np.testing.assert_array_equal(out[n], np.roll(frame, (-down, -right), (1, 2)))
 
 
-def test_each_patch_is_as_likely() -> None:
-    texture = bound(4, 4, 5)
+def test_each_quilt_is_as_likely() -> None:
+    texture = bound(4, 5)
     texture.bank.copy_(torch.arange(5.0).view(1, 5, 1, 1, 1).expand_as(texture.bank))
     n = 20_000
     noise = torch.randn(n, 3, generator=generator(2))
@@ -47,11 +44,16 @@ def test_each_patch_is_as_likely() -> None:
     assert (share - 0.2).abs().max() < 5 * (0.2 * 0.8 / n) ** 0.5
 
 
-def test_extreme_noise_shows_the_last_patch() -> None:
-    texture = bound(4, 4, 5)
+def test_extreme_noise_shows_the_last_quilt() -> None:
+    texture = bound(4, 5)
     texture.bank[:, 4] = 0.75
     out = texture.generate(torch.full((1, 3), 40.0), torch.tensor([1]))
     assert out.unique().tolist() == [0.75]
+
+
+def test_a_bank_of_nothing_is_refused() -> None:
+    with pytest.raises(MechanismError, match=r"quilts=0.*at least one quilt"):
+        QuiltTexture(8, 0)
 
 
 def odds_by_hand() -> PixelOdds:

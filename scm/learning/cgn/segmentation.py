@@ -1,4 +1,4 @@
-"""Shapes found by the colours of pixels, and textures made of the patches that they leave.
+"""Shapes found by the colours of pixels, and textures quilted from the patches that they leave.
 
 Where object and background have textures of their own, a shape is what tells their pixels
 apart: `log p(x | m, y) = sum_i log(m_i p_F(x_i | y) + (1 - m_i) p_B(x_i | y))`. p_B is read off
@@ -13,11 +13,12 @@ from torch import Tensor
 
 from scm.learning.cgn import losses
 from scm.learning.cgn.model import CGN
+from scm.learning.cgn.quilting import quilt
 from scm.learning.cgn.settings import Settings
 from scm.learning.cgn.stages import Stage, one_cycle
-from scm.mechanisms.cgn_patches import PatchTexture, PixelOdds
+from scm.mechanisms.cgn_patches import PixelOdds, QuiltTexture
 
-__all__ = ["Segmenting", "collect_patches", "odds_of"]
+__all__ = ["Segmenting", "learn_textures", "odds_of"]
 
 _EDGE = 4  # a grid of places at which patches of background are cut
 
@@ -71,8 +72,10 @@ def odds_of(cgn: CGN) -> PixelOdds:
     return odds
 
 
-def collect_patches(cgn: CGN, images: Tensor, labels: Tensor, generator: torch.Generator) -> None:
-    """Fill the patches of both textures with pieces of images in which there is nothing else.
+def learn_textures(
+    cgn: CGN, images: Tensor, labels: Tensor, settings: Settings, generator: torch.Generator
+) -> None:
+    """Quilt both textures from pieces of images in which there is nothing else.
 
     A patch of F lies where the mask is above 0.8 throughout, one of B where it is below 0.05;
     where an image has none, its best one is taken.
@@ -81,39 +84,38 @@ def collect_patches(cgn: CGN, images: Tensor, labels: Tensor, generator: torch.G
         cgn: The model, whose textures are changed.
         images: Images `(n, 3, size, size)`.
         labels: Classes `(n,)`.
-        generator: Draws images and places.
+        settings: Say how many patches of which sides are taken, and how far they overlap.
+        generator: Draws images, places and patches.
     """
-    for node in ("F", "B"):
+    for node, side in zip("FB", settings.patch, strict=True):
         texture = cgn.mechanisms[node]
-        assert isinstance(texture, PatchTexture)
+        assert isinstance(texture, QuiltTexture)
         for label in range(cgn.classes):
             rows = (labels == label).nonzero()[:, 0]
             if len(rows):
-                found = _patches(cgn, images, labels, rows, node == "F", texture, generator)
-                texture.bank[label] = found
+                found = list[Tensor]()
+                while sum(map(len, found)) < settings.patches:
+                    drawn = torch.randint(len(rows), (100,), generator=generator)
+                    chosen = rows[drawn.to(rows.device)]
+                    seen = {"X": images[chosen], "Y": labels[chosen]}
+                    masks = cgn.abduct(seen, seed=0)["M"]
+                    found.append(_patches(images[chosen], masks, node == "F", side, generator))
+                patches = torch.cat(found)[: settings.patches]
+                texture.bank[label] = quilt(
+                    patches, texture.quilts, texture.size, settings.overlap, generator
+                )
 
 
 def _patches(
-    cgn: CGN,
-    images: Tensor,
-    labels: Tensor,
-    rows: Tensor,
-    front: bool,
-    texture: PatchTexture,
-    generator: torch.Generator,
+    images: Tensor, masks: Tensor, front: bool, side: int, generator: torch.Generator
 ) -> Tensor:
-    side, stride, held = texture.patch, 1 if front else _EDGE, list[Tensor]()
-    while sum(map(len, held)) < texture.patches:
-        chosen = rows[torch.randint(len(rows), (100,), generator=generator).to(rows.device)]
-        seen = {"X": images[chosen], "Y": labels[chosen]}
-        masks = cgn.abduct(seen, seed=0)["M"]
-        inside = torch.nn.functional.unfold(masks if front else 1 - masks, side, stride=stride)
-        pieces = torch.nn.functional.unfold(images[chosen], side, stride=stride).mT
-        good = (inside > (0.8 if front else 0.95)).all(1)
-        best = inside.mean(1).argmax(1, keepdim=True)
-        good.scatter_(1, best, good.gather(1, best) | ~good.any(1, keepdim=True))
-        found = pieces[good]
-        order = torch.randperm(len(found), generator=generator)[:200]
-        held.append(found[order.to(found.device)])
-    found = torch.cat(held)[: texture.patches]
-    return found.reshape(-1, 3, side, side)
+    """Up to 200 patches `(k, 3, side, side)` from where images show one texture alone."""
+    stride = 1 if front else _EDGE
+    inside = torch.nn.functional.unfold(masks if front else 1 - masks, side, stride=stride)
+    pieces = torch.nn.functional.unfold(images, side, stride=stride).mT
+    good = (inside > (0.8 if front else 0.95)).all(1)
+    best = inside.mean(1).argmax(1, keepdim=True)
+    good.scatter_(1, best, good.gather(1, best) | ~good.any(1, keepdim=True))
+    found = pieces[good]
+    order = torch.randperm(len(found), generator=generator)[:200]
+    return found[order.to(found.device)].reshape(-1, 3, side, side)

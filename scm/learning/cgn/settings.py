@@ -49,9 +49,12 @@ class Settings:
             leaves textures of one colour to chance.
         learn_from: Share of the steps from which the objects' colours are learned.
         patch: Sides of the patches of foreground and background.
-        patches: Patches of a label.
+        overlap: Pixels that a patch shares with its neighbours.
+        patches: Patches of a label, of which its textures are quilted.
+        quilts: Textures of a label.
         keep: Share of the past in the exponential moving average of the weights.
         temperature: Sharpness of the masks of counterfactuals.
+        stretch: How far the colours of a trained model are stretched past 0 and 1.
         jitter: Standard deviation of what counterfactuals add to an abducted u_M.
         limits: What a healthy mask is.
         watch_from: Share of the steps from which the masks are watched.
@@ -93,10 +96,13 @@ class Settings:
     colours: int = 96
     cover: float = 0.05
     learn_from: float = 0.3
-    patch: tuple[int, int] = (4, 8)
-    patches: int = 512
+    patch: tuple[int, int] = (4, 10)
+    overlap: int = 2
+    patches: int = 2048
+    quilts: int = 128
     keep: float = 0.99
     temperature: float = 2.0
+    stretch: float = 0.0
     jitter: float = 0.1
     limits: Limits = field(default_factory=Limits)
     watch_from: float = 0.3
@@ -108,7 +114,7 @@ class Settings:
                 f"Settings(recipe={self.recipe!r}, textures={self.textures!r}) was given; expected "
                 "'autoencoder' with 'colour' or 'patches', or 'adversarial' with 'conv'"
             )
-        for name in ("size", "classes", "steps", "batch", "colours", "patches"):
+        for name in ("size", "classes", "steps", "batch", "colours", "patches", "quilts"):
             if getattr(self, name) < 1:
                 raise ScmError(f"Settings({name}={getattr(self, name)}); expected at least 1")
         if not self.lr > 0:
@@ -124,6 +130,15 @@ class Settings:
                     f"Weights({name}={getattr(self.weights, name):g}) was given, which recipe "
                     f"{self.recipe!r} with textures {self.textures!r} has no use for; leave it 0"
                 )
+        if self.textures == "patches" and not all(
+            0 <= self.overlap < side <= self.size and self.size % (side - self.overlap) == 0
+            for side in self.patch
+        ):
+            raise ScmError(
+                f"Settings(patch={self.patch}, overlap={self.overlap}, size={self.size}) was given;"
+                " expected sides between the overlap and the size, whose excess over the overlap "
+                "divides the size, such as (4, 10) with 2 for a size of 32"
+            )
 
 
 _UNUSED = {
@@ -134,7 +149,7 @@ _UNUSED = {
 """Losses that a kind of textures is not trained by."""
 
 SETTINGS: dict[str, Settings] = {
-    "coloured": Settings(mass=(0.02, 0.4), peak=True, temperature=1.0),
+    "coloured": Settings(mass=(0.02, 0.4), peak=True, temperature=1.0, stretch=0.06),
     "double": Settings(),
     "wildlife": Settings(
         textures="patches",

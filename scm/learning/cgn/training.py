@@ -17,7 +17,7 @@ from scm.learning.cgn.health import MaskMonitor
 from scm.learning.cgn.losses import Style
 from scm.learning.cgn.model import CGN, image_encoder
 from scm.learning.cgn.prior import standardise
-from scm.learning.cgn.segmentation import Segmenting, collect_patches
+from scm.learning.cgn.segmentation import Segmenting, learn_textures
 from scm.learning.cgn.settings import Settings, settings_of
 from scm.learning.cgn.stages import Adversarial, Autoencoding, Stage
 from scm.learning.cgn.starts import start_colours, start_odds
@@ -25,7 +25,7 @@ from scm.learning.checkpoint import fingerprint, read_checkpoint, write_checkpoi
 from scm.learning.ranks import Fabric, Ranks
 from scm.mechanisms.cgn import ColourTexture, Labelled, Shape
 from scm.mechanisms.cgn_conv import ConvShape, ConvTexture
-from scm.mechanisms.cgn_patches import PatchTexture
+from scm.mechanisms.cgn_patches import QuiltTexture
 from scm.mechanisms.seeding import seeded
 from scm.progress import progress_bar
 
@@ -134,7 +134,7 @@ def untrained(settings: Settings, seed: int = 0) -> CGN:
     if own.textures == "colour":
         textures = [ColourTexture(size, own.texture_latent, seed=seed + k) for k in (1, 2)]
     else:
-        textures = [PatchTexture(size, side, own.patches) for side in own.patch]
+        textures = [QuiltTexture(size, own.quilts) for _ in own.patch]
     with seeded(seed + 3):
         encoder = image_encoder(
             shape,
@@ -202,8 +202,12 @@ class _Run:
         self.cgn.eval()
         if self.cgn.encoder is not None:
             standardise(self.cgn, self.images, self.labels)
+        if self.settings.textures == "colour":
+            for node in ("F", "B"):  # not before: where colours are clamped, no gradient passes
+                self.cgn.mechanisms[node].stretch = self.settings.stretch  # type: ignore[assignment]
         if self.settings.textures == "patches":
-            collect_patches(self.cgn, self.images, self.labels, self._generator("patches", 0))
+            draws = self._generator("patches", 0)
+            learn_textures(self.cgn, self.images, self.labels, self.settings, draws)
         return self.cgn
 
     def _stage(self, number: int, stage: Stage, state: Any, progress: bool) -> None:

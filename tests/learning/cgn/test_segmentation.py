@@ -1,4 +1,4 @@
-"""Shapes are found where colours tell object from background, and patches lie where masks say."""
+"""Shapes are found where colours tell object from background; textures are of where masks say."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def textured(n: int = 300) -> tuple[Tensor, Tensor, Tensor]:
 def test_a_shape_is_what_tells_colours_apart() -> None:
     images, labels, truth = textured()
     settings = tiny(
-        "wildlife", size=16, classes=2, patch=(2, 4), steps=300, batch=32, colours=8, patches=20,
-        frozen=5, shape_width=16, encoder_width=8,
+        "wildlife", size=16, classes=2, patch=(3, 5), overlap=1, steps=300, batch=32, colours=8,
+        patches=60, quilts=8, frozen=5, shape_width=16, encoder_width=8,
     )  # fmt: skip
     cgn = train_cgn(images, labels, settings, seed=0)
     odds = odds_of(cgn)

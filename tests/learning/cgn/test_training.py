@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from scm.errors import ScmError
-from scm.learning.cgn import Settings, Style, Weights, settings_of, train_cgn, untrained
+from scm.learning.cgn import CGN, Settings, Style, Weights, settings_of, train_cgn, untrained
 from scm.learning.cgn.stages import Adversarial, Autoencoding, one_cycle
 from scm.learning.perceptual import VGGFeatures
 from scm.vision import torchvision
@@ -18,7 +18,7 @@ from tests.learning.cgn.shared import SmallVGG, tiny, toy
 
 RUNS = {
     "autoencoder": tiny(),
-    "patches": tiny("wildlife", patch=(2, 4)),
+    "patches": tiny("wildlife", patch=(3, 5), overlap=1, quilts=3),
     "adversarial": tiny("double", "adversarial", steps=8, batch=4),
 }
 
@@ -244,6 +244,8 @@ def test_bad_input_is_refused(tmp_path: Path) -> None:
         tiny(lr=-1)
     with pytest.raises(ScmError, match=r"binary_ramp=\(0.5, 0.5\)"):
         tiny(binary_ramp=(0.5, 0.5))
+    with pytest.raises(ScmError, match=r"patch=\(4, 10\), overlap=2, size=8.*divides the size"):
+        tiny("wildlife")
     for kind, recipe, name in (
         ("double", "autoencoder", "adversarial"),
         ("wildlife", "autoencoder", "texture"),
@@ -266,3 +268,19 @@ def test_bad_input_is_refused(tmp_path: Path) -> None:
         train_cgn(images, labels, tiny(steps=2), checkpoint=path)
     with pytest.raises(ScmError, match="has room"):
         train_cgn(images, labels, tiny(steps=2), checkpoint=tmp_path / "none" / "run.ckpt")
+
+
+def test_colours_are_stretched_once_they_are_trained(tmp_path: Path) -> None:
+    images, labels = toy()
+    plain, wide = (
+        train_cgn(images, labels, tiny("coloured", stretch=e), seed=0) for e in (0.0, 0.2)
+    )
+    wide.save(tmp_path / "cgn.scm")
+    wide = CGN.load(tmp_path / "cgn.scm")
+    seen = {"X": images, "Y": labels}
+    one, other = (cgn.abduct(seen, seed=0) for cgn in (plain, wide))
+    torch.testing.assert_close(one["M"], other["M"], rtol=0, atol=0)
+    for node in ("F", "B"):
+        stretched = (1.4 * one[node] - 0.2).clamp(0, 1)
+        torch.testing.assert_close(other[node], stretched)
+        assert not torch.equal(one[node], other[node])
