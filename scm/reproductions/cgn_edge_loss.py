@@ -214,6 +214,7 @@ def _draw(runs: _Runs) -> Figure:
     points.set(xlim=(-3, 103), xlabel="correct masks, %", ylabel="test accuracy of a classifier, %")
     for axes in (counts, points):
         axes.spines[["top", "right"]].set_visible(False)
+    counts.set_ylim(top=counts.get_ylim()[1] * (1 + 0.1 * len(runs)))  # room for the legend
     counts.legend(frameon=False, fontsize=8)
     figure.tight_layout()
     return figure

@@ -31,6 +31,7 @@ from torch import Tensor
 
 from scm.errors import ScmError
 from scm.learning.cgn import CGN
+from scm.mechanisms.cgn import compose
 from scm.reproductions.cgn_masks import cgn_under, kinds_of
 from scm.reproductions.cgn_parts import NAMES, classifier, counterfactuals, images_of
 from scm.reproductions.pictures import image_grid
@@ -91,7 +92,7 @@ def run(study: Study) -> None:
                     shown[name] = _outputs(study, cgn, kind)
         _tabulate(study, kind, found)
         study.picture(
-            image_grid(shown, ["image", "m", "f", "b", "x", "counterfactual"] * 2),
+            image_grid(shown, ["image", "m", "f", "b", "x", "do(f, b)"] * 2),
             f"{NAMES[kind]}: two held-out images; mask, foreground, background and composite under "
             "their noise; and the same mask with textures of two other classes.",
             f"outputs-{kind}",
@@ -126,7 +127,8 @@ def _outputs(study: Study, cgn: CGN, kind: str) -> list[Tensor | None]:
         row = int((labels == digit).nonzero()[0, 0])
         units = cgn.abduct({"X": images[row : row + 1], "Y": labels[row : row + 1]}, seed=0)
         other = units.do(Y2=(digit + 3) % 10, Y3=(digit + 5) % 10)
-        line += [images[row], *(units[node][0] for node in "MFBX"), other["X"][0]]
+        m, f, b = (units[node][0] for node in "MFB")
+        line += [images[row], m, f, b, compose(m, f, b), other["X"][0]]
     return line
 
 
