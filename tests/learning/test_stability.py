@@ -58,6 +58,32 @@ def test_a_wrong_factor_is_named_no_more_often_than_the_level_says() -> None:
     assert named.count("shape") > 300
 
 
+def test_the_least_change_is_named_where_none_is_level() -> None:
+    shape, colour = shares([9390, 9650], 10_000), shares([9010, 9990], 10_000)
+    found = stable_factor({"colour": colour, "shape": shape})
+    assert (found.factor, found.least) == (None, "shape")
+    assert "or shape, which changes least" in str(found)
+    assert found.changes["shape"].value == pytest.approx(0.026)
+    variance = (0.939 * 0.061 + 0.965 * 0.035) / 10_000
+    assert found.changes["shape"].stderr == pytest.approx(variance**0.5)
+    alike = stable_factor({"colour": colour, "texture": colour})
+    assert alike.least is None
+    assert "changes least" not in str(alike)
+
+
+def test_a_wrong_factor_changes_least_no_more_often_than_the_level_says() -> None:
+    """1,000 repetitions in which both change by as much, the boundary of what the test allows."""
+    generator = np.random.default_rng(1)
+    named = []
+    for _ in range(1_000):
+        drawn = generator.binomial(500, [[0.80, 0.90], [0.75, 0.85]]).tolist()
+        found = stable_factor({"shape": shares(drawn[0], 500), "colour": shares(drawn[1], 500)})
+        named.append(found.least)
+    # above 76 of Binomial(1000, 0.05) has probability below 1e-3
+    assert named.count("colour") <= 76
+    assert named.count("shape") <= 76
+
+
 def test_accuracies_across_environments() -> None:
     class Reads(nn.Module):
         def __init__(self, channel: int) -> None:
