@@ -318,7 +318,7 @@ class Attribute:
             ScmError: As in `from_labels`.
 
         Example:
-            >>> generator = LatentGenerator(torch.nn.Linear(2, 3), 2, Real((3,)))
+            >>> generator = LatentGenerator(lambda z: 2 * z, 2, Real((2,)))
             >>> rounded = Attribute.from_measure("a", lambda x: (9 * x[:, 0]).round() / 9)
             >>> rounded.in_data(generator, head="linear").score.explained > 0.95
             True
