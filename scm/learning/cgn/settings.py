@@ -124,6 +124,11 @@ class Settings:
                 f"Settings(binary_ramp={self.binary_ramp}) was given; expected a share of the "
                 "steps and a larger one, such as (0.5, 0.7)"
             )
+        if not self.stretch >= 0 or (self.stretch and self.textures != "colour"):
+            raise ScmError(
+                f"Settings(stretch={self.stretch}, textures={self.textures!r}) was given; expected "
+                "0 or more, and 0 where textures are not of one colour"
+            )
         for name in _UNUSED[self.textures]:
             if getattr(self.weights, name):
                 raise ScmError(

@@ -246,6 +246,9 @@ def test_bad_input_is_refused(tmp_path: Path) -> None:
         tiny(binary_ramp=(0.5, 0.5))
     with pytest.raises(ScmError, match=r"patch=\(4, 10\), overlap=2, size=8.*divides the size"):
         tiny("wildlife")
+    for kind, stretch in (("double", -0.1), ("double", float("nan")), ("wildlife", 0.1)):
+        with pytest.raises(ScmError, match=r"stretch=.*0 where textures are not of one colour"):
+            tiny(kind, stretch=stretch)
     for kind, recipe, name in (
         ("double", "autoencoder", "adversarial"),
         ("wildlife", "autoencoder", "texture"),
